@@ -1,0 +1,35 @@
+"""The tutorial's loop on ordinary `train_on_batch` and `predict` calls: one step of it, and the models it needs.
+
+The oracle that tests/test_update.py holds `SGAN.update` against, and the baseline that benchmarks/train_step.py times.
+"""
+
+import keras
+import numpy as np
+
+from sgan_mnist import define_discriminator, define_gan, define_generator
+
+
+def compiled_models(latent_dim=100, image_shape=(28, 28, 1), n_classes=10):
+    """Returns (g_model, d_model, c_model, gan_model), the last three compiled as in the tutorial."""
+    d_model, c_model = define_discriminator(image_shape, n_classes)
+    g_model = define_generator(latent_dim, image_shape)
+    gan_model = define_gan(g_model, d_model)
+    c_model.compile(keras.optimizers.Adam(2e-4, beta_1=0.5), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    d_model.compile(keras.optimizers.Adam(2e-4, beta_1=0.5), "binary_crossentropy")
+    gan_model.compile(keras.optimizers.Adam(2e-4, beta_1=0.5), "binary_crossentropy")
+    return g_model, d_model, c_model, gan_model
+
+
+def plain_step(models, labelled_images, labels, unlabelled_images, fake_noise, gan_noise):
+    """Make the four updates on NumPy batches; takes and returns what `SGAN.update` does."""
+    g_model, d_model, c_model, gan_model = models
+    for model in (c_model, d_model, gan_model):
+        model.reset_metrics()  # or train_on_batch would return means over all steps so far
+    c_loss, c_accuracy = c_model.train_on_batch(labelled_images, labels)
+    d_loss_real = d_model.train_on_batch(unlabelled_images, np.ones((len(unlabelled_images), 1)))
+    d_model.reset_metrics()
+    fake_images = g_model.predict(fake_noise, verbose=0)
+    d_loss_fake = d_model.train_on_batch(fake_images, np.zeros((len(fake_images), 1)))
+    g_loss = gan_model.train_on_batch(gan_noise, np.ones((len(gan_noise), 1)))
+    return {"c_loss": c_loss, "c_accuracy": c_accuracy, "d_loss_real": d_loss_real, "d_loss_fake": d_loss_fake,
+            "g_loss": g_loss}

@@ -1,0 +1,272 @@
+"""What keeps a run's folder: files written whole or not at all, the record, the history, the plots, the state.
+
+    c_model_NNNN.h5, g_model_NNNN.h5, generated_plot_NNNN.png    every epoch (NNNN: steps done)
+    history.csv, training_curves.png                             every epoch, one row each
+    run.json                                                     settings, versions, device, data, labels, final figures
+    state.npz                                                    everything --resume needs; written last
+"""
+
+import argparse
+import contextlib
+import csv
+import json
+import logging
+import os
+import platform
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+from typing import get_args
+
+import h5py
+import keras
+import matplotlib
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from mnist_data import InputError
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """argparse without the usage block before an error, and without guessing at abbreviated flags."""
+
+    def __init__(self, **kwargs):
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def error(self, message):
+        raise InputError(f"{message} (--help lists the options)")
+
+
+def parser_from(settings_class, description):
+    """The command line that a dataclass of settings describes; options not given are absent from the result."""
+    parser = ArgumentParser(description=description, argument_default=argparse.SUPPRESS)
+    for option in fields(settings_class):
+        kind = (get_args(option.type) or (option.type,))[0]  # int | None: an int, if given
+        default = "" if option.default is None else f" (default: {option.default})"
+        how = {"action": "store_true"} if kind is bool else {"type": kind}
+        parser.add_argument(f"--{option.name.replace('_', '-')}", help=option.metadata["help"] + default, **how)
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out from its last finished "
+                                                              "epoch; only --epochs may change")
+    return parser
+
+
+def run_command(main):
+    """Call a script's `main` and turn what a user can mend into one line on standard error.
+
+    Exit status: 2 for bad input and for files that cannot be read or written, 1 for a training that diverged,
+    130 for Ctrl-C.
+    """
+    try:
+        main()
+        sys.stdout.flush()
+        return
+    except InputError as error:
+        message, status = error, 2
+    except OSError as error:
+        message = f"{error.strerror}: {error.filename}" if error.filename and error.strerror else error
+        status = 2
+    except FloatingPointError as error:
+        message, status = error, 1
+    except KeyboardInterrupt as error:
+        message, status = str(error) or "interrupted", 130
+    script = Path(sys.argv[0]).name
+    print(f"{script}: {' '.join(str(message).split())}", file=sys.stderr)
+    sys.exit(status)
+
+
+@contextlib.contextmanager
+def written_whole(path):
+    """Yield a temporary path with `path`'s suffix; rename it to `path` on success, delete it on failure."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def quiet_h5():
+    """Silence Keras' reminders, at every save and load, that HDF5 is an old format."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def save_model(model, path):
+    """Save a Keras model as .h5, compiled if it is compiled."""
+    with written_whole(path) as temporary, quiet_h5():
+        model.save(temporary)
+
+
+def save_image_grid(images, path):
+    """Draw 100 images, (100, H, W, C) in [-1, 1], as ten rows of ten; grey ones dark on white (gray_r)."""
+    rows = np.concatenate(np.split(np.asarray(images), 10), axis=1)  # ten images high: (10, 10 * H, W, C)
+    picture = (np.concatenate(list(rows), axis=1) + 1) / 2
+    if picture.shape[-1] not in (3, 4):
+        picture = picture[..., 0]
+    figure = Figure(figsize=(7, 7 * picture.shape[0] / picture.shape[1]))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
+    axes.axis("off")
+    with written_whole(path) as temporary:
+        figure.savefig(temporary, dpi=120)
+
+
+def save_training_curves(history, path):
+    """Plot the losses and the accuracies of `history`, one dictionary an epoch, against the steps done."""
+    steps = [row["step"] for row in history]
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    losses, accuracies = figure.subplots(1, 2)
+    for name in ("c_loss", "d_loss_real", "d_loss_fake", "g_loss"):
+        losses.plot(steps, [row[name] for row in history], marker=".", label=name)
+    losses.set(title="losses, mean of each epoch", xlabel="steps", yscale="log")
+    for name in ("c_accuracy", "train_accuracy", "test_accuracy"):
+        if name in history[-1]:
+            accuracies.plot(steps, [100 * row[name] for row in history], marker=".", label=name)
+    accuracies.set(title="accuracies", xlabel="steps", ylabel="per cent")
+    for axes in (losses, accuracies):
+        axes.grid(alpha=0.3)
+        axes.legend()
+    with written_whole(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def versions():
+    """The versions that a run depends on, for its record."""
+    return {
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "h5py": h5py.__version__,
+        "matplotlib": matplotlib.__version__,
+    }
+
+
+def find_device():
+    """Name the device to train on; a GPU's memory is taken as it is needed, not all at once."""
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if gpus:
+        return "GPU: " + tf.config.experimental.get_device_details(gpus[0]).get("device_name", gpus[0].name)
+    return f"CPU with {os.cpu_count()} cores"
+
+
+class WatchLosses(keras.callbacks.Callback):
+    """Stop at the first loss that is not a finite number; print the tutorial's line every `print_every` steps."""
+
+    def __init__(self, steps_per_epoch, print_every=None):
+        super().__init__()
+        self.steps_per_epoch, self.print_every = steps_per_epoch, print_every
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch, self.start = epoch, time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = self.epoch * self.steps_per_epoch + batch + 1
+        logs = {name: float(value) for name, value in logs.items()}
+        if not np.isfinite(list(logs.values())).all():
+            losses = ", ".join(f"{name} {value:.3g}" for name, value in logs.items())
+            raise FloatingPointError(f"training diverged at step {step} (epoch {self.epoch + 1}): {losses}; the files "
+                                     "of the last finished epoch are kept; try a smaller --learning-rate")
+        if self.print_every and step % self.print_every == 0:
+            print(f">{step}, c[{logs['c_loss']:.3f},{100 * logs['c_accuracy']:.0f}], "
+                  f"d[{logs['d_loss_real']:.3f},{logs['d_loss_fake']:.3f}], g[{logs['g_loss']:.3f}]")
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["seconds"] = round(time.perf_counter() - self.start, 2)
+
+
+class RunFolder:
+    """One run's folder.
+
+    Attributes:
+        path: the folder, a `Path`.
+        record: what run.json holds.
+        history: one dictionary of numbers an epoch, the rows of history.csv.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.record = {}
+        self.history = []
+
+    def refuse_existing(self):
+        """Raise InputError where the folder holds a run already, so that two runs are never mixed."""
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"--out {self.path}: is not a folder; choose another --out")
+        if any(self.path.glob("run.json")) or any(self.path.glob("?_model_*.h5")):
+            raise InputError(f"--out {self.path}: holds a run already; add --resume to go on with it, "
+                             "or choose another --out")
+
+    def reopen(self):
+        """Read the record of a run that is to be resumed. Raises InputError where there is none."""
+        path = self.path / "run.json"
+        try:
+            self.record = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"--resume: no run in {self.path} (run.json is missing); "
+                             "start one without --resume, or name its folder with --out") from None
+        except (ValueError, NotADirectoryError) as error:
+            raise InputError(f"--resume: cannot read {path}: {error}") from None
+
+    def resumed_settings(self, given):
+        """The settings of the run, with a new --epochs if `given`. InputError for any other difference."""
+        saved = self.record["settings"]
+        for name in given.keys() - {"out", "epochs"}:
+            if given[name] != saved[name]:
+                raise InputError(f"--resume: --{name.replace('_', '-')} {given[name]} is not what the run was started with "
+                                 f"({saved[name]}); only --epochs may change")
+        return {**saved, **given}
+
+    def save_record(self):
+        with written_whole(self.path / "run.json") as temporary:
+            temporary.write_text(json.dumps(self.record, indent=1) + "\n", encoding="utf-8")
+
+    def save_epoch(self, row, sgan):
+        """Add an epoch to the history and save the state, last, so that it never speaks of files that are missing."""
+        self.history.append(row)
+        with written_whole(self.path / "history.csv") as temporary:
+            with open(temporary, "w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, fieldnames=row)
+                writer.writeheader()
+                writer.writerows(self.history)
+        save_training_curves(self.history, self.path / "training_curves.png")
+        state = {f"{i:03d} {variable.path}": variable.numpy() for i, variable in enumerate(sgan.state_variables())}
+        with written_whole(self.path / "state.npz") as temporary:
+            np.savez(temporary, history=json.dumps(self.history), **state)
+
+    def load_state(self, sgan):
+        """Put `sgan` back to where the last finished epoch left it, and read the history up to there.
+
+        Without a state file (stopped in the first epoch) nothing changes: the run begins anew.
+        Raises InputError where the file cannot be read or belongs to other networks.
+        """
+        path = self.path / "state.npz"
+        if not path.exists():
+            return
+        variables = sgan.state_variables()
+        try:
+            with np.load(path) as state:
+                names = sorted(name for name in state.files if name != "history")
+                values = [state[name] for name in names]
+                history = json.loads(str(state["history"]))
+        except Exception as error:  # a damaged zip file raises many kinds
+            raise InputError(f"--resume: cannot read {path}: {error}") from None
+        if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
+            raise InputError(f"--resume: {path} belongs to other networks than this program's")
+        for variable, value in zip(variables, values):
+            variable.assign(value)
+        self.history = history
