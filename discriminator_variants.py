@@ -5,7 +5,8 @@
 A semi-supervised GAN asks its discriminator two questions: is this image real, and which class is it? The
 answers help each other because both are read from the same features. This script builds the standard
 discriminator, which answers the first question only, and three that answer both. It prints what each is made
-of, shows that what they share is really shared, and draws them. sgan_mnist.py trains the last one, the stacked.
+of, shows that what they share is really shared, and draws them. sgan_mnist.py trains the last,
+the stacked one.
 
 The pictures need the Python package pydot and Graphviz; everything else works without them.
 """
@@ -13,12 +14,14 @@ The pictures need the Python package pydot and Graphviz; everything else works w
 from pathlib import Path
 from typing import NamedTuple
 
+from sgan_mnist import custom_activation, define_discriminator, discriminator_body  # first: it sets Keras up
+
+# isort: split
 import keras
 import numpy as np
 from keras import layers, ops
 
 from run_folder import ArgumentParser, run_command, written_whole
-from sgan_mnist import custom_activation, define_discriminator, discriminator_body
 
 REAL_LOSS = "binary_crossentropy"
 CLASS_LOSS = "sparse_categorical_crossentropy"
@@ -30,7 +33,7 @@ def adam():
 
 
 # ------------------------------------------------------------------------------------------------------------
-# The discriminators: one body, which turns images (n, H, W, C) in [-1, 1] into features, under different heads
+# The discriminators: one body that turns images (n, H, W, C) in [-1, 1] into features under various heads
 # ------------------------------------------------------------------------------------------------------------
 
 
@@ -93,15 +96,14 @@ class Variant(NamedTuple):
 
 def single_output(model, name):
     """A model over the same layers as the multi-output `model`, with the output `name` and its loss only."""
-    losses = dict(zip(model.output_names, model.loss))
+    losses = dict(zip(model.output_names, model.loss, strict=True))
     head = keras.Model(model.input, model.get_layer(name).output, name=f"{model.name}_{name}")
     head.compile(loss=losses[name], optimizer=adam())
     return head
 
 
 def build_variants():
-    """The four variants, freshly initialised, for 28×28×1 images and ten classes; pictures named as in the
-    tutorial."""
+    """The four variants, freshly initialised, for 28×28×1 images and ten classes."""
     standard = define_standard_discriminator()
     shared_d, shared_c = define_shared_discriminators()
     multi_output = define_multi_output_discriminator()
@@ -131,8 +133,8 @@ def build_variants():
         ),
         Variant(
             "3. Stacked (what sgan_mnist.py trains)",
-            "One output layer of K class logits: their softmax is the classifier, their D(x) as above the judge\n"
-            "of what is real. Neither has a weight of its own: whatever one head learns, the other knows.",
+            "One output layer of K class logits: their softmax is the classifier, and D(x), as above, says\n"
+            "how real. Neither has a weight of its own: whatever one head learns, the other knows.",
             {"real": stacked_d, "class": stacked_c},
             {"stacked_discriminator1_plot.png": stacked_d, "stacked_discriminator2_plot.png": stacked_c},
         ),
@@ -179,8 +181,8 @@ def change_of_other_head(heads, updated):
 
 def print_activation_table():
     """Prints what the stacked discriminator makes of three equal class logits."""
-    print("D(x) = Z / (Z + 1), where Z is the sum of exp(logit) over the classes: how the stacked discriminator")
-    print("reads from its class logits whether an image is real. One strong class suffices; none means fake.\n")
+    print("D(x) = Z / (Z + 1), Z the sum of exp(logit) over the classes: how the stacked discriminator reads")
+    print("from its class logits whether an image is real. One large logit is enough; none means fake.\n")
     print("    three logits of    D(x)")
     for logit in (-10, -1, 0, 1, 10):
         (real,) = ops.convert_to_numpy(custom_activation(np.full((1, 3), logit, "float64")))[0]
@@ -188,7 +190,7 @@ def print_activation_table():
 
 
 def print_variant(variant):
-    """Prints a variant's outputs, losses and weights, and what an update through each head does to the other."""
+    """Prints a variant's outputs, losses and weights, and what an update through a head does to the other."""
     print(f"\n{variant.title}")
     print("    " + variant.explanation.replace("\n", "\n    "))
     for name, model in variant.heads.items():
@@ -202,7 +204,7 @@ def print_variant(variant):
     print(f"    weights  {total:,}: {shared:,} shared, {of_heads}")
     for updated, other in (("real", "class"), ("class", "real")):
         change = change_of_other_head(variant.heads, updated)
-        print(f"    sharing  one update through {updated} changed the output of {other} by up to {change:.5f}")
+        print(f"    sharing  one update through {updated} changed output {other} by up to {change:.5f}")
 
 
 def draw(variants, folder):
@@ -212,7 +214,7 @@ def draw(variants, folder):
             for file_name, model in variant.pictures.items():
                 with written_whole(Path(folder) / file_name) as path:
                     keras.utils.plot_model(model, path, show_shapes=True, show_layer_names=True)
-    except (ImportError, AssertionError):  # Keras' word for pydot or dot missing, pydot's for a dot that fails
+    except (ImportError, AssertionError):  # Keras': no pydot, or no dot; pydot's: a dot that fails
         print(
             "\nNo pictures: they need pydot (pip install pydot) and Graphviz "
             "(apt install graphviz, brew install graphviz or winget install graphviz)."

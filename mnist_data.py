@@ -76,8 +76,8 @@ def load_real_samples(source="auto"):
         return _load_mnist()
     except InputError as error:
         bar = "!" * 80
-        warning = (f"{bar}\nWARNING: this is NOT MNIST but synthetic digits drawn from fonts; no figure of this run\n"
-                   f"says anything about MNIST. The reason: {error}\n{bar}")
+        warning = (f"{bar}\nWARNING: this is NOT MNIST but synthetic digits drawn from fonts, and no figure of\n"
+                   f"this run says anything about MNIST. The reason: {error}\n{bar}")
         print(warning, file=sys.stderr, flush=True)
         return synthetic_digits()._replace(warning=warning)
 
@@ -104,12 +104,12 @@ def _load_mnist():
         with open(cached, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"no MNIST ({_one_line(error)}): without a network put Keras' mnist.npz into {cached.parent} "
-                         "($KERAS_HOME/datasets), or give a file of that form as --data FILE.npz, or draw digits "
-                         "with --data synthetic") from None
+        raise InputError(f"no MNIST ({_one_line(error)}): without a network put Keras' mnist.npz into "
+                         f"{cached.parent} (KERAS_HOME sets another folder), or give a file of that form as "
+                         "--data FILE.npz, or draw digits with --data synthetic") from None
     if digest != MNIST_SHA256:
-        raise InputError(f"{cached} is not the file that Keras downloads (its hash differs) and is left alone: use "
-                         f"it with --data {cached}, or move it away to have MNIST downloaded afresh")
+        raise InputError(f"{cached} is not the file that Keras downloads (its hash differs); it is left alone: "
+                         f"use it with --data {cached}, or move it away to have MNIST downloaded afresh")
     return _read_npz(cached)._replace(name="mnist")
 
 
@@ -169,13 +169,14 @@ def _read_npz(path):
         with np.load(path, allow_pickle=False) as file:
             for key in {"x_train", "y_train", "x_test", "y_test"}.intersection(file.files):
                 arrays[key] = file[key]
-                arrays[key].shape  # bytes, which have none, where the member is not an array
+                if not isinstance(arrays[key], np.ndarray):  # NumPy hands out other members as bytes
+                    raise ValueError(f"{key} is not an array")
     except Exception as error:  # zipfile, zlib and NumPy raise a dozen kinds on a damaged file
         raise InputError(f"{path} is not a readable .npz file of plain arrays: {_one_line(error)}") from None
 
     for key in ("x_train", "y_train"):
         if key not in arrays:
-            raise InputError(f"{path} has no {key}: x_train and y_train are needed, x_test and y_test may be there")
+            raise InputError(f"{path} has no {key}: x_train and y_train are needed, x_test and y_test optional")
     if ("x_test" in arrays) != ("y_test" in arrays):
         there, missing = ("x_test", "y_test") if "x_test" in arrays else ("y_test", "x_test")
         raise InputError(f"{path} has {there} but no {missing}: a test set needs both")
@@ -205,7 +206,8 @@ def _checked_set(path, split, arrays):
         raise InputError(f"{path}: {x} is empty, its shape is {images.shape}")
     height, width = images.shape[1:3]
     if height % 4 or width % 4:
-        raise InputError(f"{path}: the images of {x} are {height}x{width}; height and width must be multiples of 4")
+        raise InputError(f"{path}: the images of {x} are {height}x{width}, but height and width must be "
+                         "multiples of 4")
 
     if labels.dtype.kind not in "iu":
         raise InputError(f"{path}: {y} is {labels.dtype}, not an integer type")
@@ -237,7 +239,7 @@ def synthetic_digits(n_train=12000, n_test=2000, seed=0):
     return Dataset("synthetic", *train, *test)
 
 
-def _draw_glyphs(height=40, strokes=(0, 1, 2, 3)):
+def _draw_glyphs(height=40):
     """Every digit in every font and stroke: glyphs[digit] is a list of PIL pictures with the digit centred.
 
     They are drawn at twice the final size, `height` pixels tall (20 in the end, as MNIST's digits are).
@@ -250,6 +252,7 @@ def _draw_glyphs(height=40, strokes=(0, 1, 2, 3)):
     for name in FONTS:
         font = ImageFont.truetype(folder / f"{name}.ttf", 100, layout_engine=ImageFont.Layout.BASIC)
         font = font.font_variant(size=round(100 * height / font.getmask("8").size[1]))
+        strokes = range(2 if "Bol" in name or name == "cmb10" else 4)  # a fatter bold 3 would be an 8
         for digit in range(10):
             left, top, right, bottom = font.getbbox(str(digit))
             for stroke in strokes:
@@ -266,13 +269,13 @@ def _draw_digits(n, glyphs, rng):
 
     labels = rng.permutation(np.arange(n) % 10)
     # For each image, where in the glyph's picture its four corners lie (in units of half its size).
-    angle, shear = rng.normal(0, np.radians(12), n), rng.normal(0, 0.2, n)
-    width, height = 1 / rng.uniform(0.75, 1.1, (2, n))
+    angle, shear = rng.normal(0, np.radians(9), n), rng.normal(0, 0.15, n)
+    width, height = 1 / rng.uniform(0.85, 1.1, (2, n))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     stretch = np.array([[width, shear], [np.zeros(n), height]])
     square = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]])  # PIL's order: upper left, lower left, ...
     corners = np.einsum("ijn,jkn,ck->nci", stretch, turn, square)
-    corners += rng.normal(0, 0.1, (n, 1, 2)) + rng.normal(0, 0.1, (n, 4, 2))
+    corners += rng.normal(0, 0.05, (n, 1, 2)) + rng.normal(0, 0.05, (n, 4, 2))
 
     images = np.empty((n, 28, 28), np.float32)
     for image, label, quad in zip(images, labels, corners):

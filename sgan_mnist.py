@@ -380,6 +380,7 @@ def train(sgan, dataset, settings, run):
     run.load_state(sgan)
     if settings.epochs < len(run.history):
         raise InputError(f"--epochs {settings.epochs}: the run has finished {len(run.history)} already")
+    run.save_record()
     latent_points = generate_latent_points(settings.latent_dim, 100, seed=settings.seed)
 
     def save_epoch(epoch, logs):
@@ -423,7 +424,6 @@ def main(argv=None):
     elif dataset.fingerprint() != run.record["data"]["fingerprint"]:
         raise InputError(f"--resume: {dataset.name} no longer holds the images and labels that the run began with")
     run.record.update(settings=asdict(settings), versions=versions(), device=device)
-    run.save_record()
     rows = run.record["label_indices"]
     labelled = dataset.train_images[rows], dataset.train_labels[rows]
     print(f"Data: {dataset.name}, {len(dataset.train_images)} images, {len(rows)} of them with their labels; "

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from keras import ops
 
 import discriminator_variants as dv
 from sgan_mnist import custom_activation
@@ -28,6 +27,7 @@ TWO_HEADED = pytest.mark.parametrize("number", [1, 2, 3])
 
 @pytest.fixture
 def variants():
+    dv.keras.utils.set_random_seed(0)
     return dv.build_variants()
 
 
@@ -36,11 +36,11 @@ def noise(n=5, shape=(28, 28, 1)):
 
 
 def predict(model, images):
-    return ops.convert_to_numpy(model(images, training=False))
+    return model(images, training=False).numpy()
 
 
 def values(weights):
-    return [ops.convert_to_numpy(weight).copy() for weight in weights]
+    return [weight.numpy().copy() for weight in weights]
 
 
 def only_in(model, other):
@@ -67,7 +67,7 @@ def test_equal_weights_of_two_models_do_not_count_as_shared():
 
 
 def test_outputs_are_probabilities_of_the_right_shape(variants):
-    for variant, n_classes in zip(variants, [None, 10, 11, 10]):
+    for variant, n_classes in zip(variants, [None, 10, 11, 10], strict=True):
         real = predict(variant.heads["real"], noise())
         assert real.shape == (5, 1)
         assert ((real > 0) & (real < 1)).all()
@@ -97,7 +97,7 @@ def test_every_model_is_compiled_with_an_adam_of_its_own():
     assert len({id(model.optimizer) for model in models}) == 4
     for model in models:
         settings = model.optimizer.get_config()
-        assert settings["name"] == "adam"
+        assert type(model.optimizer).__name__ == "Adam"
         assert settings["learning_rate"] == pytest.approx(2e-4)
         assert (settings["beta_1"], settings["beta_2"]) == (0.5, 0.999)
 
@@ -105,8 +105,9 @@ def test_every_model_is_compiled_with_an_adam_of_its_own():
 def test_multi_output_loss_is_the_plain_sum_of_both():
     model = dv.define_multi_output_discriminator()
     assert model.output_names == ["real", "class"]
-    images, real_target, class_target = noise(), np.array([[1], [1], [1], [0], [0]]), np.array([3, 7, 10, 10, 10])
-    real, classes = (predict_one.astype("float64") for predict_one in values(model(images, training=False)))
+    images = noise()
+    real_target, class_target = np.array([[1], [1], [1], [0], [0]]), np.array([3, 7, 10, 10, 10])
+    real, classes = (output.astype("float64") for output in values(model(images, training=False)))
     binary = -np.mean(real_target * np.log(real) + (1 - real_target) * np.log(1 - real))
     categorical = -np.mean(np.log(classes[np.arange(5), class_target]))
     losses = model.test_on_batch(images, [real_target, class_target], return_dict=True)
@@ -132,7 +133,7 @@ def test_the_body_is_the_same_objects_in_both_heads(variants, number):
     real, classes = variants[number].heads["real"], variants[number].heads["class"]
     kernels = [[w for w in head.weights if len(w.shape) == 4] for head in (real, classes)]
     assert [len(k) for k in kernels] == [3, 3]
-    assert all(a is b for a, b in zip(*kernels))
+    assert all(a is b for a, b in zip(*kernels, strict=True))
     own = [[tuple(w.shape) for w in only_in(*pair)] for pair in ((real, classes), (classes, real))]
     assert own == {
         1: [[(2048, 1), (1,)], [(2048, 10), (10,)]],
@@ -153,10 +154,10 @@ def test_an_update_through_one_head_changes_the_other(variants, number, updated,
 
     assert reported > 0
     assert np.abs(predict(heads[other], noise()) - before).max() > 1e-6
-    for weight, old in zip(heads[updated].weights, moved_before):
-        assert not np.array_equal(weight, old), f"{weight.path} did not move"
-    for weight, old in zip(others_own, own_before):
-        np.testing.assert_array_equal(weight, old)
+    for weight, old in zip(heads[updated].weights, moved_before, strict=True):
+        assert not np.array_equal(weight.numpy(), old), f"{weight.path} did not move"
+    for weight, old in zip(others_own, own_before, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), old)
 
 
 def test_models_that_share_nothing_do_not_change_each_other():
@@ -177,15 +178,18 @@ def test_activation_table(capsys):
 
 
 def test_stacked_heads_read_the_same_logits(variants):
-    real, classes = predict(variants[3].heads["real"], noise()), predict(variants[3].heads["class"], noise())
-    kernel, bias = (ops.convert_to_numpy(w) for w in variants[3].heads["class"].weights[-2:])
-    # A logit for every class is log(probability) plus the same number; D(x) gives that number away.
-    logits = np.log(classes) + np.log(real / (1 - real))
-    assert (kernel.shape, bias.shape) == ((2048, 10), (10,))
-    np.testing.assert_allclose(custom_activation(logits), real, atol=1e-6)
-    variants[3].heads["class"].weights[-1].assign(bias + 1)
-    np.testing.assert_allclose(predict(variants[3].heads["real"], noise()), custom_activation(logits + 1), atol=1e-5)
-    np.testing.assert_allclose(predict(variants[3].heads["class"], noise()), classes, atol=1e-6)
+    real, classes = variants[3].heads["real"], variants[3].heads["class"]
+    # A class's logit is the log of its probability plus a number for all classes, which D(x) gives away.
+    before = predict(real, noise())
+    logits = np.log(predict(classes, noise())) + np.log(before / (1 - before))
+    probabilities = predict(classes, noise())
+
+    bias = real.weights[-1]
+    assert tuple(bias.shape) == (10,)
+    bias.assign(bias.numpy() + 1)
+
+    np.testing.assert_allclose(predict(real, noise()), custom_activation(logits + 1), atol=1e-5)
+    np.testing.assert_allclose(predict(classes, noise()), probabilities, atol=1e-6)
 
 
 def run_script(*arguments, cwd, path):
@@ -213,7 +217,8 @@ def test_command_without_graphviz_says_what_to_install(tmp_path):
 def test_out_that_cannot_be_written_is_one_line_and_status_2(tmp_path, monkeypatch, variants, capsys):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setattr(dv, "build_variants", lambda: variants[:1])
-    monkeypatch.setattr(sys, "argv", ["discriminator_variants.py", "--out", str(tmp_path / "file" / "pictures")])
+    out = str(tmp_path / "file" / "pictures")
+    monkeypatch.setattr(sys, "argv", ["discriminator_variants.py", "--out", out])
     with pytest.raises(SystemExit) as stop:
         dv.run_command(dv.main)
     assert stop.value.code == 2
