@@ -177,10 +177,10 @@ class WatchLosses(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         step = self.epoch * self.steps_per_epoch + batch + 1
         logs = {name: float(value) for name, value in logs.items()}
-        if not np.isfinite(list(logs.values())).all():
-            losses = ", ".join(f"{name} {value:.3g}" for name, value in logs.items())
-            raise FloatingPointError(f"training diverged at step {step} (epoch {self.epoch + 1}): {losses}; the files "
-                                     "of the last finished epoch are kept; try a smaller --learning-rate")
+        for name, value in logs.items():
+            if not np.isfinite(value):
+                raise FloatingPointError(f"training diverged: {name} is {value} at step {step} (epoch {self.epoch + 1}); "
+                                         "the last finished epoch's files are kept; try a smaller --learning-rate")
         if self.print_every and step % self.print_every == 0:
             print(f">{step}, c[{logs['c_loss']:.3f},{100 * logs['c_accuracy']:.0f}], "
                   f"d[{logs['d_loss_real']:.3f},{logs['d_loss_fake']:.3f}], g[{logs['g_loss']:.3f}]")

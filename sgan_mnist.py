@@ -386,7 +386,8 @@ def train(sgan, dataset, settings, run):
     def save_epoch(epoch, logs):
         step = (epoch + 1) * steps
         logs.update(summarize_performance(step, sgan.g_model, sgan.c_model, dataset, latent_points, run.path))
-        run.save_epoch({"epoch": epoch + 1, "step": step, **logs}, sgan)
+        losses = {mean.name: logs[mean.name] for mean in sgan.metrics}
+        run.save_epoch({"epoch": epoch + 1, "step": step, **losses, **logs}, sgan)
 
     callbacks = [WatchLosses(steps, settings.print_every), keras.callbacks.LambdaCallback(on_epoch_end=save_epoch)]
     if settings.tensorboard:
