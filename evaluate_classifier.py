@@ -9,6 +9,7 @@ code when it is loaded is refused before Keras sees it.
 """
 
 import json
+import logging
 import re
 import sys
 import warnings
@@ -124,7 +125,7 @@ def load_classifier(path):
                          f"to {shapes[-1]}, not images (n, height, width, channels) to (n, classes)")
     black_and_white = np.stack([np.full(shapes[0][1:], value, "float32") for value in (-1, 1)])
     try:
-        outputs = model.predict_on_batch(black_and_white)
+        outputs = keras.ops.convert_to_numpy(model(black_and_white, training=False))
     except Exception as error:
         raise InputError(f"{path}: Keras cannot run it ({first_line(error)})") from None
     if not ((outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=0.01)):
@@ -294,7 +295,8 @@ def parse_arguments(argv):
 
 def main(argv=None):
     args = parse_arguments(argv)
-    find_device()
+    find_device()  # a GPU's memory is taken as needed
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it takes several models for one traced in vain
     paths = args.models or [newest_classifier(Settings.out)]
     models = [load_classifier(path) for path in paths]
     data, loaded = None, None

@@ -76,8 +76,8 @@ def load_real_samples(source="auto"):
         return _load_mnist()
     except InputError as error:
         bar = "!" * 80
-        warning = (f"{bar}\nWARNING: this is NOT MNIST but synthetic digits drawn from fonts, and no figure of\n"
-                   f"this run says anything about MNIST. The reason: {error}\n{bar}")
+        warning = (f"{bar}\nWARNING: this is NOT MNIST but synthetic digits drawn from fonts, and no figure\n"
+                   f"of this run says anything about MNIST. The reason: {error}\n{bar}")
         print(warning, file=sys.stderr, flush=True)
         return synthetic_digits()._replace(warning=warning)
 
@@ -108,8 +108,8 @@ def _load_mnist():
                          f"{cached.parent} (KERAS_HOME sets another folder), or give a file of that form as "
                          "--data FILE.npz, or draw digits with --data synthetic") from None
     if digest != MNIST_SHA256:
-        raise InputError(f"{cached} is not the file that Keras downloads (its hash differs); it is left alone: "
-                         f"use it with --data {cached}, or move it away to have MNIST downloaded afresh")
+        raise InputError(f"{cached} is not the file that Keras downloads (its hash differs); it is left "
+                         f"alone: use it with --data {cached}, or move it away to download MNIST afresh")
     return _read_npz(cached)._replace(name="mnist")
 
 
@@ -137,7 +137,7 @@ def _download_mnist(target):
     thread.start()
     try:
         size = 0
-        for _ in range(DOWNLOAD_SECONDS // STALL_SECONDS):
+        for _ in range(int(DOWNLOAD_SECONDS / STALL_SECONDS)):
             thread.join(STALL_SECONDS)
             size_before, size = size, part.stat().st_size if part.exists() else 0
             if not thread.is_alive() or size == size_before:
@@ -176,7 +176,7 @@ def _read_npz(path):
 
     for key in ("x_train", "y_train"):
         if key not in arrays:
-            raise InputError(f"{path} has no {key}: x_train and y_train are needed, x_test and y_test optional")
+            raise InputError(f"{path} has no {key} (x_train, y_train are needed, x_test, y_test optional)")
     if ("x_test" in arrays) != ("y_test" in arrays):
         there, missing = ("x_test", "y_test") if "x_test" in arrays else ("y_test", "x_test")
         raise InputError(f"{path} has {there} but no {missing}: a test set needs both")
@@ -215,8 +215,8 @@ def _checked_set(path, split, arrays):
         raise InputError(f"{path}: {y} has the shape {labels.shape}, but one class number for each of the "
                          f"{len(images)} images of {x} is needed")
     if labels.dtype.kind == "u" and labels.max() == np.iinfo(labels.dtype).max:
-        raise InputError(f"{path}: {y} is {labels.dtype} and holds {labels.max()}, which is what becomes of -1 "
-                         "(no label) there: save the labels in a signed type such as int64")
+        raise InputError(f"{path}: {y} is {labels.dtype} and holds {labels.max()}, which is what becomes of "
+                         "-1 (no label) there: save the labels in a signed type such as int64")
     labels = labels.astype(np.int64).reshape(-1)
     if labels.min() < -1:
         raise InputError(f"{path}: {y} holds {labels.min()}; labels are 0 to K-1, or -1 for no label")
@@ -230,8 +230,8 @@ def _checked_set(path, split, arrays):
 def synthetic_digits(n_train=12000, n_test=2000, seed=0):
     """A Dataset of 28x28 white digits on black, as many of each class, the same for the same seed.
 
-    Each is one of the digits of one of the FONTS, in a random stroke width, rotated, scaled, sheared, shifted,
-    pulled at its corners and overlaid with noise.
+    Each comes from one of the FONTS, in a random stroke width, rotated, scaled, sheared, shifted, pulled at
+    its corners and overlaid with noise.
     """
     glyphs = _draw_glyphs()
     train, test = (_draw_digits(n, glyphs, np.random.default_rng((seed, split)))

@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import sgan_mnist  # noqa: F401  before anything imports TensorFlow: it sets it up
+
+# isort: split
 import numpy as np
 import pytest
 

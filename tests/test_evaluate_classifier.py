@@ -23,14 +23,15 @@ from sgan_mnist import define_discriminator, define_generator, scale_images
 # probabilities differ. KERAS2_ANSWERS are that program's own predict() on KERAS2_PIXELS in [-1, 1].
 KERAS2_FILE = Path(__file__).with_name("data") / "keras2_c_model.h5"
 KERAS2_PIXELS = (np.arange(2 * 28 * 28) * 37 % 256).astype("uint8").reshape(2, 28, 28, 1)
-KERAS2_ANSWERS = [
-    [0.0269751, 0.0346165, 0.0001506, 0.0521414, 0.0077185, 0.0152810, 0.0260004, 0.0009186, 0.8166164, 0.0195816],
-    [0.0205005, 0.0994299, 0.0040528, 0.1596066, 0.0105202, 0.4490591, 0.0918539, 0.0570296, 0.0285839, 0.0793635],
-]
+KERAS2_ANSWERS = [[0.0269751, 0.0346165, 0.0001506, 0.0521414, 0.0077185,
+                   0.0152810, 0.0260004, 0.0009186, 0.8166164, 0.0195816],
+                  [0.0205005, 0.0994299, 0.0040528, 0.1596066, 0.0105202,
+                   0.4490591, 0.0918539, 0.0570296, 0.0285839, 0.0793635]]
 
 
 def small_classifier(*extra, in_shape=(28, 28, 1), n_outputs=10, activation="softmax"):
-    return keras.Sequential([keras.Input(in_shape), *extra, layers.Flatten(), layers.Dense(n_outputs, activation)])
+    last = layers.Dense(n_outputs, activation)
+    return keras.Sequential([keras.Input(in_shape), *extra, layers.Flatten(), last])
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +102,7 @@ def test_figures_are_numpys_own_count(model_file, digits, digits_file, probabili
         assert line.split() == [str(k), str(images), f"{100 * right / images:.2f}%", precision]
 
 
-def test_images_without_label_do_not_count_and_no_test_set_is_said(model_file, digits, tmp_path, probabilities,
-                                                                   capsys):
+def test_images_without_label_and_without_a_test_set(model_file, digits, tmp_path, probabilities, capsys):
     labels = digits.train_labels.copy()
     labels[50:] = -1
     np.savez(tmp_path / "own.npz", x_train=digits.train_images, y_train=labels)
@@ -115,8 +115,7 @@ def test_images_without_label_do_not_count_and_no_test_set_is_said(model_file, d
 
 def test_confusion_matrix_and_its_picture(model_file, digits, digits_file, probabilities, tmp_path, capsys):
     expected = np.zeros((10, 10), int)
-    for label, answer in zip(digits.test_labels, probabilities(digits.test_images).argmax(axis=1), strict=True):
-        expected[label, answer] += 1
+    np.add.at(expected, (digits.test_labels, probabilities(digits.test_images).argmax(axis=1)), 1)
     model = load_classifier(model_file)
     np.testing.assert_array_equal(confusion_matrix(model, digits.test_images, digits.test_labels), expected)
 
@@ -137,7 +136,8 @@ def test_several_models_each_under_its_name(model_file, digits_file, capsys):
 
 def test_file_saved_by_keras_2(digits_file, capsys, recwarn):
     model = load_classifier(KERAS2_FILE)
-    np.testing.assert_allclose(model.predict(scale_images(KERAS2_PIXELS), verbose=0), KERAS2_ANSWERS, atol=1e-5)
+    answers = model.predict(scale_images(KERAS2_PIXELS), verbose=0)
+    np.testing.assert_allclose(answers, KERAS2_ANSWERS, atol=1e-5)
     main([str(KERAS2_FILE), "--data", str(digits_file)])
     output = capsys.readouterr()
     assert "Test Accuracy: " in output.out
@@ -154,14 +154,13 @@ def test_older_keras_2_called_a_functional_model_Model(tmp_path):
 
 
 def test_newest_is_by_number_of_steps(tmp_path):
-    for name in ("c_model_0600.h5", "c_model_9600.h5", "c_model_12000.h5", "c_model_best.h5", "g_model_99999.h5",
-                 ".c_model_12600.partial.h5", "c_model_13200.h5.bak"):
+    for name in ("c_model_0600.h5", "c_model_9600.h5", "c_model_12000.h5", "c_model_best.h5",
+                 "g_model_99999.h5", ".c_model_12600.partial.h5", "c_model_13200.h5.bak"):
         (tmp_path / name).touch()
     assert newest_classifier(tmp_path).name == "c_model_12000.h5"
 
 
-def test_without_a_model_the_newest_of_the_run_on_the_runs_own_data(model_file, digits_file, tmp_path, monkeypatch,
-                                                                    capsys):
+def test_default_is_the_newest_on_its_runs_data(model_file, digits_file, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert refusal() == "no c_model_*.h5 in runs/sgan: train one with sgan_mnist.py, or name a file"
     run = tmp_path / "runs" / "sgan"
@@ -243,24 +242,159 @@ def test_models_that_are_no_classifiers_of_these_images(digits_file, tmp_path):
         assert message.startswith(str(path)) and words in message, name
 
 
-def test_a_lambda_is_not_run(digits_file, tmp_path):
+def test_a_lambda_is_not_run(tmp_path):
     trace = tmp_path / "trace"
-    spy = layers.Lambda(lambda x, trace=str(trace): (open(trace, "w").close(), x)[1], output_shape=(28, 28, 1))
-    path, hidden = tmp_path / "c_model_0600.h5", tmp_path / "hidden.h5"
-    save_model(small_classifier(spy), path)
-    inside = keras.Sequential([keras.Input((28, 28, 1)), layers.TimeDistributed(small_classifier(
-        spy, in_shape=(28, 28, 1)).layers[0]), layers.Flatten(), layers.Dense(10, "softmax")]) if False else None
-    assert inside is None
+    name = str(trace)
+    spy = layers.Lambda(lambda x: (open(name, "w").close(), x)[1])
     image = keras.Input((28, 28, 1))
-    save_model(keras.Model(image, small_classifier()(keras.Sequential([image, spy])(image))), hidden)
-    for file in (path, hidden):
+    nested = keras.Model(image, small_classifier()(keras.Sequential([image, spy])(image)))
+    for file, model in {"plain.h5": small_classifier(spy), "nested.h5": nested}.items():
+        path = tmp_path / file
+        save_model(model, path)
         trace.unlink(missing_ok=True)
-        keras.models.load_model(file, compile=False, safe_mode=False)
-        assert trace.exists()  # so it is a file that would have run its code
+        keras.models.load_model(path, compile=False, safe_mode=False)
+        assert trace.exists()  # it is a file that runs its code where it can
         trace.unlink()
-        for arguments in (["--data", digits_file], ["--predict", "digit.png"]):
-            assert "'Lambda', which is not one of the plain layers" in refusal(file, *arguments)
+        message = refusal(path, "--predict", "3.png")
+        assert "refused, and not loaded: it contains 'Lambda'" in message
         assert not trace.exists()
 
 
-DENSE = -1  # the last layer of the classifier in model_file
+@pytest.mark.parametrize("layer, named", [
+    ({"class_name": "Lambda"}, "Lambda"),
+    ({"class_name": "TFSMLayer"}, "TFSMLayer"),
+    ({"class_name": "TorchModuleWrapper", "module": "keras.layers"}, "TorchModuleWrapper"),
+    ({"class_name": ["Dense"]}, "Dense"),
+    ({"class_name": None}, "None"),
+    ({"module": "os"}, "Dense"),
+    ({"module": "kerasx.layers"}, "Dense"),
+    ({"registered_name": "package>Dense"}, "Dense"),
+    ({"class_name": "mine>Dense"}, "mine>Dense"),
+    ({"config": {"activation": {"class_name": "__lambda__", "config": {"code": "4wAAAA=="}}}}, "__lambda__"),
+    ({"config": {"activation": {"class_name": "function", "config": "system", "module": "os"}}}, "function"),
+    ({"config": {"kernel_initializer": {"class_name": "Zeros", "module": "mine", "config": {}}}}, "Zeros"),
+    ({"class_name": "TimeDistributed", "config": {"layer": {"class_name": "Lambda"}}}, "Lambda"),
+    ({"build_config": [{"deep": [{"class_name": "TypeSpec"}]}]}, "TypeSpec"),
+])
+def test_only_plain_built_in_layers_reach_keras(model_file, tmp_path, monkeypatch, layer, named):
+    def change(config):
+        last = config["config"]["layers"][-1]
+        last.update({**layer, "config": {**last["config"], **layer.get("config", {})}})
+
+    def load_model(*args, **kwargs):
+        pytest.fail("Keras has seen the file")
+
+    path = rewritten(model_file, tmp_path / "c_model.h5", change)
+    monkeypatch.setattr(keras.models, "load_model", load_model)
+    message = refusal(path)
+    assert "refused, and not loaded" in message and named in message
+
+
+# ----------------------------------------------------------------------------------------- pictures
+
+
+@pytest.fixture
+def digit(digits):
+    """One digit, uint8 (28, 28)."""
+    return digits.test_images[0, :, :, 0]
+
+
+def read(picture, path, shape=(28, 28, 1), **options):
+    """What the classifier gets to see of a Pillow picture or an array."""
+    (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(path, **options)
+    return read_picture(path, shape)
+
+
+def test_a_picture_of_the_right_size_is_not_changed(digit, tmp_path):
+    deep = digit.astype("uint16") * 257
+    opaque = np.dstack([digit, digit, digit, np.full_like(digit, 255)])
+    palette = Image.fromarray(digit).convert("P")
+    la = Image.fromarray(opaque).convert("LA")
+    variants = {"grey.png": digit, "grey.bmp": digit, "palette.png": palette, "deep.png": deep,
+                "deep.tif": deep, "rgb.png": opaque[..., :3], "rgba.png": opaque, "la.png": la}
+    for name, picture in variants.items():
+        np.testing.assert_array_equal(read(picture, tmp_path / name)[..., 0], digit, err_msg=name)
+    still = Image.fromarray(digit)
+    seen = read(still, tmp_path / "moving.gif", save_all=True, append_images=[Image.new("L", (28, 28), 200)])
+    np.testing.assert_array_equal(seen[..., 0], digit)
+    colours = np.random.default_rng(0).integers(0, 256, (28, 28, 3), "uint8")
+    np.testing.assert_array_equal(read(colours, tmp_path / "c.png", (28, 28, 3)), colours)
+    np.testing.assert_array_equal(read(digit, tmp_path / "g.png", (28, 28, 3)), np.dstack([digit] * 3))
+
+
+def test_transparent_paper_is_the_opposite_of_the_ink(digit, tmp_path):
+    for ink, seen in ((255, digit), (0, 255 - digit)):
+        rgba = np.dstack([np.full((28, 28, 3), ink, "uint8"), digit])  # drawn by opacity alone
+        np.testing.assert_allclose(read(rgba, tmp_path / "ink.png")[..., 0], seen, atol=1)
+    np.testing.assert_array_equal(read(np.zeros((28, 28, 4), "uint8"), tmp_path / "nothing.png"), 255)
+
+
+def test_scaling_keeps_proportions_and_continues_the_border(digit, tmp_path):
+    large = np.kron(digit, np.ones((10, 10), "uint8"))
+    assert np.corrcoef(read(large, tmp_path / "large.png").ravel(), digit.ravel())[0, 1] > 0.98
+    bar = np.full((280, 140), 50, "uint8")
+    bar[40:240, 40:100] = 250
+    seen = read(bar, tmp_path / "bar.png")[..., 0]
+    assert (seen[:, :7] == 50).all() and (seen[:, 21:] == 50).all()  # 14 wide, in the middle of 28
+    assert (seen[6:22, 12:16] == 250).all() and seen[14, 9] == 50
+    assert read(np.full((2000, 3), 9, "uint8"), tmp_path / "thread.png").min() == 9
+    assert read(np.full((1, 1), 9, "uint8"), tmp_path / "dot.png").max() == 9
+    turned = Image.Exif()
+    turned[0x0112] = 3  # "turn me by 180 degrees", as cameras write it
+    seen = read(digit[::-1, ::-1].copy(), tmp_path / "turned.png", exif=turned)
+    np.testing.assert_array_equal(seen[..., 0], digit)
+
+
+def test_predict_prints_file_digit_and_probability(model_file, digits, probabilities, tmp_path, capsys):
+    images, expected = digits.test_images[:3], probabilities(digits.test_images[:3])
+    files = [tmp_path / f"{i}.png" for i in range(3)]
+    lines = [f"{file}: {row.argmax()} ({100 * row.max():.2f}%)"
+             for file, row in zip(files, expected, strict=True)]
+    for file, image in zip(files, images, strict=True):
+        Image.fromarray(image[..., 0]).save(file)
+    main([str(model_file), "--predict", *map(str, files)])
+    output = capsys.readouterr()
+    assert output.out.splitlines() == [f"Model: {model_file}", *lines] and not output.err
+
+    for file, image in zip(files, images, strict=True):
+        Image.fromarray(255 - image[..., 0]).save(file)
+    main([str(model_file), "--invert", "--predict", *map(str, files)])
+    output = capsys.readouterr()
+    assert output.out.splitlines()[1:] == lines and not output.err
+    main([str(model_file), "--predict", str(files[0])])
+    hint = capsys.readouterr().err.splitlines()
+    assert len(hint) == 1 and "--invert" in hint[0] and str(files[0]) in hint[0]
+
+
+def test_pictures_that_cannot_be_read(model_file, digit, tmp_path):
+    good, cut, text = (tmp_path / name for name in ("good.png", "cut.png", "text.png"))
+    Image.fromarray(digit).save(good)
+    cut.write_bytes(good.read_bytes()[:150])
+    text.write_text("not a picture")
+    Image.fromarray(digit.astype("float32")).save(tmp_path / "float.tif")
+    for name in (cut, text, tmp_path, tmp_path / "none.png", tmp_path / "float.tif"):
+        assert refusal(model_file, "--predict", good, name).startswith(f"{name}: cannot be read as a picture")
+    save_model(small_classifier(in_shape=(28, 28, 2)), tmp_path / "two.h5")
+    assert "2 channels" in refusal(tmp_path / "two.h5", "--predict", good)
+
+
+# -------------------------------------------------------------------------------------- command line
+
+
+def test_flags_that_do_not_go_together(model_file):
+    for other in (["--data", "synthetic"], ["--confusion", "c.png"]):
+        assert "--predict only reads pictures" in refusal(model_file, "--predict", "3.png", *other)
+    assert "--invert goes with --predict" in refusal(model_file, "--invert")
+    assert "one model at a time" in refusal(model_file, model_file, "--confusion", "c.png")
+    assert "must end in .png" in refusal(model_file, "--confusion", "c.xyz")
+    assert "--frobnicate" in refusal("--frobnicate")
+    refusal("--predict")
+
+
+def test_as_commands(model_file, digit, tmp_path, run_script):
+    Image.fromarray(digit).save(tmp_path / "digit.png")
+    script = "evaluate_classifier.py"
+    status, output, errors = run_script(script, model_file, "--predict", "digit.png", cwd=tmp_path)
+    assert (status, errors) == (0, []) and output.splitlines()[1].startswith("digit.png: ")
+    status, output, errors = run_script(script, "none.h5", cwd=tmp_path)
+    assert (status, output, errors) == (2, "", ["evaluate_classifier.py: none.h5: no such file"])

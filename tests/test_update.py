@@ -19,7 +19,7 @@ def make_sgan(seed=0, dropout=True, image_shape=(28, 28, 1), batch_size=8):
     images = random.integers(0, 256, (40, *image_shape)).astype("uint8")
     roles = Discriminator(supervised=c_model, unsupervised=d_model, judge=d_model, classifier=c_model)
     sgan = SGAN(g_model, roles, gan_model, (images[:20], np.arange(20) % 10), images, batch_size, seed)
-    sgan.compile(optimizer=None, jit_compile=True)
+    sgan.compile(optimizer=None)
     return sgan, models
 
 
@@ -39,9 +39,9 @@ def precision(request):
 
 
 @pytest.mark.parametrize("precision, xla, steps, tolerance", [
-    ("float64", True, 5, 1e-9),  # what trains, in a precision where rounding cannot hide a difference
-    ("float32", False, 5, 1e-5),
-    ("float32", True, 1, 1e-5),  # XLA adds in another order; later steps of Adam magnify that where gradients are near 0
+    ("float64", False, 5, 1e-9),  # no rounding that could hide a difference
+    ("float64", True, 5, 1e-9),
+    ("float32", False, 2, 1e-5),  # later, Adam magnifies rounding wherever a gradient is nearly 0
 ], indirect=["precision"])
 def test_update_equals_the_plain_loop(precision, xla, steps, tolerance):
     """Dropout off, same weights, same batches: the step is the tutorial's loop, weight for weight."""
