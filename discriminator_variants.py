@@ -49,14 +49,14 @@ def define_standard_discriminator(in_shape=(28, 28, 1)):
     return model
 
 
-def define_shared_discriminators(in_shape=(28, 28, 1), n_classes=10):
+def define_shared_discriminators(in_shape=(28, 28, 1), n_classes=10, body=discriminator_body):
     """Variant 1: two models over one set of features, each with an output layer of its own.
 
     Returns (d_model, c_model), both compiled: images (n, H, W, C) -> probability of being real (n, 1), and
     images -> probabilities of the K classes (n, K). Training either moves the body of both.
     """
     images = keras.Input(in_shape, name="images")
-    features = discriminator_body(images)
+    features = body(images)
     real = layers.Dense(1, activation="sigmoid", name="real")(features)
     classes = layers.Dense(n_classes, activation="softmax", name="class")(features)
     d_model = keras.Model(images, real, name="d_model")
@@ -66,7 +66,7 @@ def define_shared_discriminators(in_shape=(28, 28, 1), n_classes=10):
     return d_model, c_model
 
 
-def define_multi_output_discriminator(in_shape=(28, 28, 1), n_classes=10):
+def define_multi_output_discriminator(in_shape=(28, 28, 1), n_classes=10, body=discriminator_body):
     """Variant 2: one model that answers both questions at once, trained on the plain sum of the two losses.
 
     Every image then needs two targets, but generated images and those without a label have no class: they
@@ -74,7 +74,7 @@ def define_multi_output_discriminator(in_shape=(28, 28, 1), n_classes=10):
     [probability of being real (n, 1), probabilities of the K + 1 classes (n, K + 1)].
     """
     images = keras.Input(in_shape, name="images")
-    features = discriminator_body(images)
+    features = body(images)
     real = layers.Dense(1, activation="sigmoid", name="real")(features)
     classes = layers.Dense(n_classes + 1, activation="softmax", name="class")(features)
     model = keras.Model(images, [real, classes], name="multi_output_discriminator")

@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 from mnist_data import InputError, load_real_samples
-from run_folder import ArgumentParser, find_device, quiet_h5, run_command, written_whole
+from run_folder import ArgumentParser, quiet_h5, run_command, set_up_device, written_whole
 
 # All that a file may ask Keras to make. A list of what is allowed, as Keras has many ways to run what a file
 # brings along (Lambda, TFSMLayer, TorchModuleWrapper, functions by name, ...) and may get more.
@@ -295,7 +295,7 @@ def parse_arguments(argv):
 
 def main(argv=None):
     args = parse_arguments(argv)
-    find_device()  # a GPU's memory is taken as needed
+    set_up_device()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it takes several models for one traced in vain
     paths = args.models or [newest_classifier(Settings.out)]
     models = [load_classifier(path) for path in paths]

@@ -222,7 +222,18 @@ def _checked_set(path, split, arrays):
         raise InputError(f"{path}: {y} holds {labels.min()}; labels are 0 to K-1, or -1 for no label")
     if labels.max() < 0:
         raise InputError(f"{path}: every label in {y} is -1 (no label)")
-    return images.reshape(*images.shape[:3], -1), labels
+    return aligned(images.reshape(*images.shape[:3], -1)), labels
+
+
+def aligned(array):
+    """The array, copied if need be to an address divisible by 64, where TensorFlow can use it without a copy."""
+    if not array.ctypes.data % 64 and array.flags.c_contiguous and array.flags.writeable:
+        return array
+    buffer = np.empty(array.nbytes + 64, np.uint8)
+    start = -buffer.ctypes.data % 64
+    copy = buffer[start:start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 # ----------------------------------------------------------------------------------------- synthetic digits

@@ -2,7 +2,7 @@
 
     c_model_NNNN.h5, g_model_NNNN.h5, generated_plot_NNNN.png    every epoch (NNNN: steps done)
     history.csv, training_curves.png                             every epoch, one row each
-    run.json                                                     settings, versions, device, data, labels, final figures
+    run.json                                                     settings, versions, device, data, labels, results
     state.npz                                                    everything --resume needs; written last
 """
 
@@ -58,12 +58,16 @@ def run_command(main):
     Exit status: 2 for bad input and for files that cannot be read or written, 1 for a training that diverged,
     130 for Ctrl-C.
     """
+    sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be printable
     try:
         main()
         sys.stdout.flush()
         return
     except InputError as error:
         message, status = error, 2
+    except BrokenPipeError:  # `... | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
     except OSError as error:
         message = f"{error.strerror}: {error.filename}" if error.filename and error.strerror else error
         status = 2
@@ -154,11 +158,14 @@ def versions():
     }
 
 
-def find_device():
-    """Name the device to train on; a GPU's memory is taken as it is needed, not all at once."""
+def set_up_device():
+    """Name the device to train on, and let a GPU's memory be taken as it is needed, not all at once."""
+    # TensorFlow's remapper fails on LeakyReLU's gradients with oneDNN, and says so on the screen: do without it.
+    tf.config.optimizer.set_experimental_options({"remapping": False})
     gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
+    with contextlib.suppress(RuntimeError):  # the GPU is in use already: too late to choose
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
     if gpus:
         return "GPU: " + tf.config.experimental.get_device_details(gpus[0]).get("device_name", gpus[0].name)
     return f"CPU with {os.cpu_count()} cores"
@@ -179,8 +186,9 @@ class WatchLosses(keras.callbacks.Callback):
         logs = {name: float(value) for name, value in logs.items()}
         for name, value in logs.items():
             if not np.isfinite(value):
-                raise FloatingPointError(f"training diverged: {name} is {value} at step {step} (epoch {self.epoch + 1}); "
-                                         "the last finished epoch's files are kept; try a smaller --learning-rate")
+                raise FloatingPointError(
+                    f"training diverged: {name} is {value} at step {step} (epoch {self.epoch + 1}); "
+                    "the files of the last finished epoch are kept; try a smaller --learning-rate")
         if self.print_every and step % self.print_every == 0:
             print(f">{step}, c[{logs['c_loss']:.3f},{100 * logs['c_accuracy']:.0f}], "
                   f"d[{logs['d_loss_real']:.3f},{logs['d_loss_fake']:.3f}], g[{logs['g_loss']:.3f}]")
@@ -227,8 +235,8 @@ class RunFolder:
         saved = self.record["settings"]
         for name in given.keys() - {"out", "epochs"}:
             if given[name] != saved[name]:
-                raise InputError(f"--resume: --{name.replace('_', '-')} {given[name]} is not what the run was started with "
-                                 f"({saved[name]}); only --epochs may change")
+                raise InputError(f"--resume: --{name.replace('_', '-')} {given[name]} is not what the run was started "
+                                 f"with ({saved[name]}); only --epochs may change")
         return {**saved, **given}
 
     def save_record(self):

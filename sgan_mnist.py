@@ -11,6 +11,7 @@ The discriminator of a GAN is also the classifier. Its last dense layer gives K 
 1606.01583.) A generator learns to fool d_model. In the end c_model is kept and the generator thrown away.
 """
 
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -20,18 +21,25 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # the faster convolutions, which not every CPU gets by default
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-from keras import layers, ops  # noqa: E402
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
 
-from fast_convolution import speed_up  # noqa: E402
-from mnist_data import InputError, load_real_samples  # noqa: E402
-from run_folder import (  # noqa: E402
-    RunFolder, WatchLosses, find_device, parser_from, run_command, save_image_grid, save_model, versions,
+from fast_convolution import speed_up
+from mnist_data import InputError, aligned, load_real_samples
+from run_folder import (
+    RunFolder,
+    WatchLosses,
+    parser_from,
+    run_command,
+    save_image_grid,
+    save_model,
+    set_up_device,
+    versions,
 )
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------------------
 # Settings: each field is one option of the command line
 
 
@@ -72,7 +80,7 @@ class Settings:
             raise InputError(f"--beta-1 {self.beta_1}: must be from 0 to below 1")
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------------------
 # Data: which images keep their labels, and what a step draws
 
 
@@ -109,6 +117,11 @@ def scale_images(images):
     return (ops.cast(images, "float32") - 127.5) / 127.5
 
 
+def on_device(array):
+    """A NumPy array as a tensor on the GPU, if there is one; on a CPU the tensor shares the array's memory."""
+    return tf.identity(tf.experimental.dlpack.from_dlpack(aligned(array).__dlpack__()))
+
+
 def generate_real_samples(dataset, n_samples, seed):
     """Draw images, with replacement, and what belongs to them.
 
@@ -134,7 +147,7 @@ def generate_fake_samples(g_model, latent_points):
     return g_model(latent_points, training=False)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------------------
 # The models
 
 
@@ -157,7 +170,7 @@ def discriminator_body(images):
     return layers.Dropout(0.4, name="dropout")(x)
 
 
-def define_discriminator(in_shape=(28, 28, 1), n_classes=10):
+def define_discriminator(in_shape=(28, 28, 1), n_classes=10, body=discriminator_body):
     """The stacked discriminator: two models over the same weights, not compiled yet.
 
     Returns:
@@ -165,7 +178,7 @@ def define_discriminator(in_shape=(28, 28, 1), n_classes=10):
         c_model: the same images to class probabilities, (n, n_classes).
     """
     images = keras.Input(in_shape, name="images")
-    logits = layers.Dense(n_classes, name="class_logits")(discriminator_body(images))
+    logits = layers.Dense(n_classes, name="class_logits")(body(images))
     c_model = keras.Model(images, layers.Activation("softmax", name="class_probabilities")(logits), name="c_model")
     d_model = keras.Model(images, custom_activation(logits), name="d_model")
     return d_model, c_model
@@ -216,7 +229,7 @@ def define_gan(g_model, d_model):
     return GAN(g_model, d_model)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------------------
 # The training step
 
 
@@ -237,9 +250,9 @@ class Discriminator:
     class_scores: Callable = lambda outputs: outputs  # of the supervised model, (n, K)
 
 
-def stacked_discriminator(in_shape, n_classes, optimizer):
+def stacked_discriminator(in_shape, n_classes, optimizer, body=discriminator_body):
     """The tutorial's discriminator, ready to train; `optimizer()` makes a new optimizer at each call."""
-    d_model, c_model = define_discriminator(in_shape, n_classes)
+    d_model, c_model = define_discriminator(in_shape, n_classes, body)
     c_model.compile(optimizer(), "sparse_categorical_crossentropy", metrics=["accuracy"])
     d_model.compile(optimizer(), "binary_crossentropy")
     return Discriminator(supervised=c_model, unsupervised=d_model, judge=d_model, classifier=c_model)
@@ -266,9 +279,11 @@ class SGAN(keras.Model):
         unlabelled_images: uint8 (N, H, W, C).
         batch_size: even; half of it is drawn from each set of images, and half generated.
         seed: for the images and the noise that the steps draw.
+        gan_batch_size: of the generator's update; the tutorial's is `batch_size`.
     """
 
-    def __init__(self, g_model, discriminator, gan_model, labelled, unlabelled_images, batch_size, seed):
+    def __init__(self, g_model, discriminator, gan_model, labelled, unlabelled_images, batch_size, seed,
+                 gan_batch_size=None):
         super().__init__(name="sgan")
         speed_up(g_model)
         self.g_model = g_model
@@ -276,9 +291,9 @@ class SGAN(keras.Model):
         self.discriminator = discriminator
         self.supervised, self.unsupervised = discriminator.supervised, discriminator.unsupervised
         self.c_model = discriminator.classifier
-        self.labelled = [tf.constant(values) for values in labelled]
-        self.unlabelled = [tf.constant(unlabelled_images)]
-        self.batch_size = batch_size
+        self.labelled = [on_device(values) for values in labelled]
+        self.unlabelled = [on_device(unlabelled_images)]
+        self.batch_size, self.gan_batch_size = batch_size, gan_batch_size or batch_size
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.means = [keras.metrics.Mean(name) for name in ("c_loss", "c_accuracy", "d_loss_real", "d_loss_fake",
                                                             "g_loss")]
@@ -310,10 +325,14 @@ class SGAN(keras.Model):
         target = roles.real_target(unlabelled_images.shape[0])
         d_loss_real, _ = descend(roles.unsupervised, unlabelled_images, target)
 
+        moving = roles.judge.non_trainable_weights  # BatchNormalization's, if any: they follow the real images alone
+        kept = [ops.copy(weight) for weight in moving]
         target = roles.fake_target(fake_noise.shape[0])
         d_loss_fake, _ = descend(roles.unsupervised, generate_fake_samples(self.g_model, fake_noise), target)
 
         g_loss, _ = descend(self.gan_model, gan_noise, ops.ones((gan_noise.shape[0], 1)))  # 1: "these are real"
+        for weight, value in zip(moving, kept):
+            weight.assign(value)
 
         return {"c_loss": c_loss, "c_accuracy": ops.mean(ops.cast(right, "float32")), "d_loss_real": d_loss_real,
                 "d_loss_fake": d_loss_fake, "g_loss": g_loss}
@@ -327,7 +346,7 @@ class SGAN(keras.Model):
         labelled_images, labels = generate_real_samples(self.labelled, half, seed)
         (unlabelled_images,) = generate_real_samples(self.unlabelled, half, seed)
         fake_noise = generate_latent_points(latent_dim, half, seed)
-        gan_noise = generate_latent_points(latent_dim, self.batch_size, seed)
+        gan_noise = generate_latent_points(latent_dim, self.gan_batch_size, seed)
         figures = self.update(labelled_images, labels, unlabelled_images, fake_noise, gan_noise)
         for mean in self.means:
             mean.update_state(figures[mean.name])
@@ -339,7 +358,7 @@ class SGAN(keras.Model):
         return [*self.variables, *(variable for each in optimizers.values() for variable in each.variables)]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------------------
 # Training
 
 
@@ -395,13 +414,15 @@ def train(sgan, dataset, settings, run):
     callbacks = [WatchLosses(steps, settings.print_every), keras.callbacks.LambdaCallback(on_epoch_end=save_epoch)]
     if settings.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
-    sgan.compile(optimizer=None)  # the models in it have theirs
+    # On a GPU fifty steps are one call, so that the host does not hold it up. The models in sgan have their optimizers.
+    several = math.gcd(50, settings.print_every or 50) if tf.config.list_physical_devices("GPU") else 1
+    sgan.compile(optimizer=None, steps_per_execution=several)
     progress_bar = sys.stdout.isatty() and not settings.print_every
     sgan.fit(tf.data.Dataset.range(steps), epochs=settings.epochs, initial_epoch=len(run.history),
              callbacks=callbacks, shuffle=False, verbose=1 if progress_bar else 2)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------------------
 # The command
 
 
@@ -416,7 +437,7 @@ def main(argv=None):
         run.refuse_existing()
         settings = Settings(**given)
     settings.check()
-    device = find_device()
+    device = set_up_device()
     print(f"Device: {device}")
 
     dataset = load_real_samples(run.record["data"]["source"] if resume else settings.data)

@@ -313,3 +313,12 @@ def test_fingerprint_knows_one_pixel_and_one_label():
               data._replace(test_images=None, test_labels=None).fingerprint()}
     assert len(prints) == 4
     assert data._replace(name="another", warning="!").fingerprint() == data.fingerprint()
+
+
+def test_aligned_arrays_are_equal_and_never_copied_twice():
+    array = np.arange(1000, dtype="int64").reshape(10, 100)
+    for view in (array, array[:, 1:], array.T, np.frombuffer(b"read-only" * 8, "uint8")):
+        copy = mnist_data.aligned(view)
+        assert np.array_equal(copy, view) and copy.dtype == view.dtype
+        assert copy.ctypes.data % 64 == 0 and copy.flags.c_contiguous and copy.flags.writeable
+        assert mnist_data.aligned(copy) is copy

@@ -72,7 +72,8 @@ def test_run_folder_is_complete(whole_run, digits_file):
     assert sorted(path.name for path in out.iterdir()) == sorted(
         [*models, "history.csv", "run.json", "state.npz", "training_curves.png"])
     assert output.startswith("Device: ")
-    assert len(re.findall(r"^>\d, c\[\d+\.\d{3},\d+\], d\[\d+\.\d{3},\d+\.\d{3}\], g\[\d+\.\d{3}\]$", output, re.M)) == 6
+    number = r"\d+\.\d{3}"
+    assert len(re.findall(rf"^>\d, c\[{number},\d+\], d\[{number},{number}\], g\[{number}\]$", output, re.M)) == 6
 
     record = json.loads((out / "run.json").read_text())
     labels = load_real_samples(str(digits_file)).train_labels[record["label_indices"]]

@@ -34,8 +34,10 @@ def batches(seed, image_shape=(28, 28, 1), half=4):
 def precision(request):
     """Keras' default float type for one test."""
     keras.config.set_floatx(request.param)
+    keras.config.set_dtype_policy(request.param)
     yield request.param
     keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
 
 
 @pytest.mark.parametrize("precision, xla, steps, tolerance", [
@@ -130,8 +132,9 @@ def test_fit_is_reproducible_and_its_history_holds_means():
         def on_train_batch_end(self, batch, logs=None):
             self.steps.append(float(logs["c_loss"]))
 
-    def fitted(seed):
+    def fitted(seed, steps_per_execution=1):
         sgan, models = make_sgan(seed, image_shape=(8, 8, 1))
+        sgan.compile(optimizer=None, steps_per_execution=steps_per_execution)
         record = Record()
         history = sgan.fit(tf.data.Dataset.range(4), epochs=1, verbose=0, shuffle=False, callbacks=[record])
         return models[0].get_weights() + models[1].get_weights(), history.history["c_loss"][0], record.steps
@@ -139,6 +142,9 @@ def test_fit_is_reproducible_and_its_history_holds_means():
     weights, mean, steps = fitted(0)
     again, _, _ = fitted(0)
     others, _, _ = fitted(1)
+    in_two_calls, same_mean, two_steps = fitted(0, steps_per_execution=3)
     assert len(set(steps)) == 4 and mean == pytest.approx(np.mean(steps), rel=1e-5)
     assert all(np.array_equal(a, b) for a, b in zip(weights, again))
     assert not any(np.array_equal(a, b) for a, b in zip(weights, others) if a.any())
+    assert all(np.array_equal(a, b) for a, b in zip(weights, in_two_calls))
+    assert two_steps == [steps[2], steps[3]] and same_mean == pytest.approx(mean, rel=1e-6)

@@ -1,0 +1,280 @@
+"""How fast is the training step, and why not faster?
+
+    python -m benchmarks.train_step [--quick]
+
+Times, in alternation (A B C D A B C D ...), so that all suffer alike from whatever else the machine does:
+
+    loop, TensorFlow's defaults   the tutorial's loop (plain_loop.py) as its users run it; in a second process, because
+                                  a process can choose only once whether TensorFlow uses oneDNN, as sgan_mnist.py does
+    loop, with oneDNN             the same loop
+    step                          the compiled SGAN.train_step, as `fit` calls it
+    matrix product                4096 x 2048 by 2048 x 2048, float32: the best that these cores can do
+
+and measures the four updates, evaluation, memory and the way to the first step. Writes results/train_step.csv.
+"""
+
+import argparse
+import contextlib
+import csv
+import io
+import multiprocessing
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+# Multiplications and additions of a step, from the layers of the tutorial's models: the generator takes 139.6 MFLOP an
+# image forward, the discriminator 19.6; backward costs twice that, or once where only the inputs' gradient is needed:
+# 3 * 19.6 * (50 + 50 + 50) + 139.6 * 50 + (3 * 139.6 + 2 * 19.6) * 100.
+STEP_GFLOP = 61.6
+
+
+def seconds(function, times=1):
+    """Seconds of each of `times` calls."""
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        function()
+        taken.append(time.perf_counter() - start)
+    return taken
+
+
+def noise_batches(half=50):
+    """The arguments of a plain step: random images, labels and latent points."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    labelled, unlabelled = random.uniform(-1, 1, (2, half, 28, 28, 1)).astype("float32")
+    points = random.normal(size=(3 * half, 100)).astype("float32")
+    return labelled, random.integers(0, 10, half), unlabelled, points[:half], points[half:]
+
+
+# --- in processes of their own ---
+
+
+def in_child(function, *arguments):
+    """Call the function in a new process. Returns what it returns, and the peak of its memory in MB."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(with_peak_memory, (function, arguments))
+
+
+def with_peak_memory(function, arguments):
+    result = function(*arguments)
+    with open("/proc/self/status") as file:
+        peak = next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM"))
+    return result, peak
+
+
+def import_tensorflow():
+    import tensorflow  # noqa: F401
+
+
+def run_loop(n_images, steps=3):
+    """The tutorial's program: all images as float32, a few steps, evaluation of the classifier. Seconds to step one."""
+    start = time.perf_counter()
+    import numpy as np
+    import tensorflow  # noqa: F401  before sgan_mnist, which would turn oneDNN on
+
+    from benchmarks.plain_loop import compiled_models, plain_step
+
+    images = np.random.default_rng(0).integers(0, 256, (n_images, 28, 28, 1), "uint8").astype("float32")
+    images = (images - 127.5) / 127.5
+    models, batches = compiled_models(), noise_batches()
+    plain_step(models, *batches)
+    first = time.perf_counter() - start
+    for _ in range(steps - 1):
+        plain_step(models, *batches)
+    models[2].evaluate(images, np.zeros(n_images), verbose=0)
+    return first
+
+
+def run_script(n_images, steps=3):
+    """sgan_mnist.py: on random images, with few steps, evaluation and saving. Seconds to step one, and a step."""
+    start = time.perf_counter()
+    import numpy as np
+
+    import sgan_mnist
+
+    class Clock(io.StringIO):
+        """Standard output that notes when each step was printed."""
+        steps = []
+
+        def write(self, text):
+            if text.startswith(">") and ", c[" in text:
+                self.steps.append(time.perf_counter() - start)
+
+    with tempfile.TemporaryDirectory() as folder:
+        random = np.random.default_rng(0)
+        np.savez(f"{folder}/random.npz", x_train=random.integers(0, 256, (n_images, 28, 28), "uint8"),
+                 y_train=np.where(np.arange(n_images) < 20_000, np.arange(n_images) % 10, -1),
+                 x_test=np.zeros((100, 28, 28), "uint8"), y_test=np.arange(100) % 10)
+        ready = time.perf_counter()
+        with contextlib.redirect_stdout(Clock()):
+            sgan_mnist.main(["--data", f"{folder}/random.npz", "--out", f"{folder}/run", "--labels", "100",
+                             "--epochs", "1", "--steps-per-epoch", str(steps), "--print-every", "1"])
+    step_times = [b - a for a, b in zip(Clock.steps[1:], Clock.steps[2:])]
+    return Clock.steps[0] - (ready - start), statistics.median(step_times)
+
+
+def loop_with_defaults(connection):
+    """Answer each message with the seconds of one step of the loop, until the message is false."""
+    import tensorflow  # noqa: F401  before sgan_mnist, which would turn oneDNN on
+
+    from benchmarks.plain_loop import compiled_models, plain_step
+
+    models, batches = compiled_models(), noise_batches()
+    plain_step(models, *batches)
+    connection.send("ready")
+    while connection.recv():
+        connection.send(seconds(lambda: plain_step(models, *batches))[0])
+
+
+# --- in this process ---
+
+
+def time_steps(rounds):
+    """Median seconds of the loop with TensorFlow's defaults and with oneDNN, the step, and a matrix product."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=loop_with_defaults, args=(there,))
+    process.start()
+
+    import numpy as np
+    import tensorflow as tf
+
+    from benchmarks.plain_loop import compiled_models, plain_step
+    from sgan_mnist import SGAN, Discriminator
+
+    loop_models, batches = compiled_models(), noise_batches()
+    g_model, d_model, c_model, gan_model = compiled_models()
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (60_000, 28, 28, 1), "uint8")
+    sgan = SGAN(g_model, Discriminator(c_model, d_model, d_model, c_model), gan_model,
+                (images[:100], np.arange(100) % 10), images, 100, seed=0)
+    step = tf.function(sgan.train_step)
+    left, right = (tf.constant(random.normal(size=size).astype("float32")) for size in ((4096, 2048), (2048, 2048)))
+    product = tf.function(lambda: tf.reduce_sum(left @ right))
+    measured = {
+        "loop, with oneDNN": lambda: plain_step(loop_models, *batches),
+        "step": lambda: float(step(0)["g_loss"]),
+        "matrix product": lambda: float(product()),
+    }
+    for function in measured.values():
+        function()
+    here.recv()
+
+    taken = {"loop, TensorFlow's defaults": [], **{name: [] for name in measured}}
+    for _ in range(rounds):
+        here.send(True)
+        taken["loop, TensorFlow's defaults"].append(here.recv())
+        for name, function in measured.items():
+            taken[name] += seconds(function)
+    here.send(False)
+    process.join()
+    return {name: statistics.median(times) for name, times in taken.items()}, sgan
+
+
+def time_updates(sgan, rounds):
+    """Median seconds of each of the four updates, compiled alone."""
+    import tensorflow as tf
+
+    from sgan_mnist import descend, generate_fake_samples
+
+    labelled, labels, unlabelled, fake_noise, gan_noise = map(tf.constant, noise_batches())
+    one = tf.ones((50, 1))
+    updates = {
+        "update 1, labelled": lambda: descend(sgan.supervised, labelled, labels)[0],
+        "update 2, unlabelled": lambda: descend(sgan.unsupervised, unlabelled, one)[0],
+        "update 3, generated": lambda: descend(sgan.unsupervised, generate_fake_samples(sgan.g_model, fake_noise),
+                                               0 * one)[0],
+        "update 4, generator": lambda: descend(sgan.gan_model, gan_noise, tf.ones((100, 1)))[0],
+    }
+    compiled = {name: tf.function(update) for name, update in updates.items()}
+    for update in compiled.values():
+        update()
+    taken = {name: [] for name in compiled}
+    for _ in range(rounds):
+        for name, update in compiled.items():
+            taken[name] += seconds(lambda update=update: float(update()))
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def time_evaluation(c_model, n_images, rounds):
+    """Median seconds to classify `n_images` images, for several batch sizes."""
+    import inspect
+
+    import numpy as np
+
+    from sgan_mnist import predict_classes
+
+    images = np.random.default_rng(0).integers(0, 256, (n_images, 28, 28, 1), "uint8")
+    default = inspect.signature(predict_classes).parameters["batch_size"].default
+    taken = {size: [] for size in (100, 250, 500, 1000, 2500)}
+    for size in taken:
+        predict_classes(c_model, images[:size], size)
+    for _ in range(rounds):
+        for size, times in taken.items():
+            times += seconds(lambda size=size: predict_classes(c_model, images, size))
+    return {size: statistics.median(times) for size, times in taken.items()}, default
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="few rounds and fewer images: a smoke run")
+    quick = parser.parse_args().quick
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    rows = []
+
+    def report(name, value, unit, remark=""):
+        rows.append({"measured": name, "value": f"{value:.4g}", "unit": unit})
+        print(f"{name:55s} {value:10.3f} {unit:8s} {remark}", flush=True)
+
+    images = 6_000 if quick else 60_000
+    _, peak = in_child(import_tensorflow)
+    report("peak memory, importing TensorFlow", peak, "MB")
+    first, peak = in_child(run_loop, images)
+    report("loop: start to first step", first, "s")
+    report(f"loop: peak memory, {images} images", peak, "MB")
+    for n in (images, 10 * images):
+        (first, step), peak = in_child(run_script, n, 3 if quick else 12)
+        report(f"sgan_mnist.py: start to first step, {n} images", first, "s")
+        report(f"sgan_mnist.py: a step, {n} images", step, "s")
+        report(f"sgan_mnist.py: peak memory, {n} images", peak, "MB", f"(the images: {n * 784 / 2**20:.0f} MB)")
+
+    medians, sgan = time_steps(1 if quick else 15)
+    for name, median in medians.items():
+        report(name, median, "s")
+    speed = 2 * 4096 * 2048 * 2048 / medians["matrix product"] / 1e9
+    floor = STEP_GFLOP / speed
+    report("matrix product", speed, "GFLOP/s")
+    report(f"floor: {STEP_GFLOP} GFLOP at that speed", floor, "s")
+    report("step: share of the floor's speed", 100 * floor / medians["step"], "per cent")
+    report("loop, TensorFlow's defaults / step", medians["loop, TensorFlow's defaults"] / medians["step"], "times")
+    report("loop, with oneDNN / step", medians["loop, with oneDNN"] / medians["step"], "times")
+    for name, median in time_updates(sgan, 1 if quick else 9).items():
+        report(name, median, "s")
+    taken, default = time_evaluation(sgan.c_model, 2_500 if quick else 10_000, 1 if quick else 5)
+    for size, median in taken.items():
+        report(f"evaluation of 10,000 images, batches of {size}", median * (4 if quick else 1), "s")
+    report("evaluation: ours / the best batch size", taken[default] / min(taken.values()), "times")
+    print("Host round trips an epoch of 600 steps: 600 on a CPU, 12 on a GPU (fifty steps a call), five numbers each.")
+
+    if not quick:
+        import keras
+        import tensorflow as tf
+
+        machine = f"{os.cpu_count()} cores {platform.machine()}, TensorFlow {tf.__version__}, Keras {keras.__version__}"
+        with open(ROOT / "results" / "train_step.csv", "w", newline="") as file:
+            writer = csv.DictWriter(file, ["measured", "value", "unit"])
+            writer.writeheader()
+            writer.writerows([*rows, {"measured": "machine", "value": machine, "unit": ""}])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

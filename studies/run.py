@@ -1,0 +1,261 @@
+"""One run of a study, and one file with all that came of it.
+
+    python -m studies.run --preset article --method sgan --labels 100 --label-seed 0 --seed 0 --data mnist
+
+Trains the SGAN, or its classifier alone on the same labelled images, for a number of steps that is fixed beforehand, and
+writes RESULTS/raw/NAME.json, where NAME says what was run: settings, versions, device, which images had labels, losses and
+accuracies at fixed intervals and at the last step, and the error of a training that failed. If the file is there, the run
+has been made and is not made again. The figure to report is the last step's.
+"""
+
+import itertools
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from sgan_mnist import (  # first: it sets Keras up
+    SGAN, accuracy, define_gan, descend, generate_real_samples, on_device, select_supervised_samples,
+)
+
+# isort: split
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from mnist_data import InputError, load_real_samples
+from run_folder import ArgumentParser, run_command, save_model, set_up_device, versions, written_whole
+from studies.networks import PRESETS, VARIANTS, count_weights, present_classifier
+
+FIRST = "first"  # as a --label-seed: no draw, but the first images of each class
+
+
+def option(default, explanation, **how):
+    return field(default=default, metadata={"help": explanation, **how})
+
+
+def seed_or_first(text):
+    return text if text == FIRST else int(text)
+
+
+@dataclass
+class Run:
+    """The settings of one run: each is an option of the command line."""
+
+    preset: str = option("tutorial", "whose networks and optimizer", choices=list(PRESETS))
+    method: str = option("sgan", "the SGAN, or the same classifier alone", choices=["sgan", "alone"])
+    variant: str = option("stacked", "the discriminator of the SGAN", choices=list(VARIANTS))
+    labels: int = option(100, "labelled images, the same number of each class")
+    label_seed: int | str = option(0, "which images keep their labels; 'first': the first ones of each class, and only the "
+                                      "images after the first --labels unlabelled, as in the second article",
+                                   type=seed_or_first)
+    seed: int = option(0, "for weights, noise and order")
+    unlabelled: int | None = option(None, "unlabelled images, the labelled ones among them (default: all)", type=int)
+    steps: int | None = option(None, "default: the article's; 2,000 for the classifier alone", type=int)
+    evaluate_every: int | None = option(None, "steps; changes nothing else (default: the preset's)", type=int)
+    data: str = option("mnist", "mnist, synthetic or FILE.npz")
+
+    def __post_init__(self):
+        preset, alone = PRESETS[self.preset], self.method == "alone"
+        self.steps = self.steps or (preset.alone_steps if alone else preset.steps)
+        self.evaluate_every = self.evaluate_every or (preset.alone_evaluate_every if alone else preset.evaluate_every)
+        if alone and (self.variant != "stacked" or self.unlabelled):
+            raise InputError("--method alone: has neither --variant nor --unlabelled images")
+        if self.data == "auto":
+            raise InputError("--data auto: could mix two data sets in one table; give mnist, synthetic or FILE.npz")
+        for name in ("labels", "steps", "evaluate_every", "unlabelled"):
+            if (getattr(self, name) or 1) < 1:
+                raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 1")
+        if self.seed < 0 or self.label_seed != FIRST and self.label_seed < 0:
+            raise InputError("--seed and --label-seed: must be at least 0")
+
+    @property
+    def name(self):
+        """What was run, as a file name."""
+        unlabelled = f"-{self.unlabelled}unlabelled" if self.unlabelled else ""
+        variant = f"-{self.variant}" if self.method == "sgan" else ""
+        return (f"{Path(self.data).stem}-{self.preset}-{self.method}{variant}-{self.labels}labels{unlabelled}"
+                f"-draw_{self.label_seed}-seed{self.seed}-{self.steps}steps")
+
+    def arguments(self):
+        """The command line of this run, without --results."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        return [word for name, value in given.items() if value is not None
+                for word in (f"--{name.replace('_', '-')}", str(value))]
+
+
+def result_path(results, run):
+    return Path(results) / "raw" / f"{run.name}.json"
+
+
+def write_result(path, result):
+    """Write a result as JSON, each entry on a line."""
+    lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in result.items())
+    with written_whole(path) as temporary:
+        temporary.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The images
+
+
+def choose_rows(labels, n_classes, run):
+    """Which training images are labelled and which unlabelled: two arrays of row numbers."""
+    if run.label_seed == FIRST:
+        share, rest = divmod(run.labels, n_classes)
+        rows_of = [np.flatnonzero(labels == k)[:share] for k in range(n_classes)]
+        if rest or min(map(len, rows_of)) < max(share, 1):
+            raise InputError(f"--labels {run.labels}: not the same number, at least one, of each of {n_classes} classes")
+        labelled = np.sort(np.concatenate(rows_of))
+        unlabelled = np.arange(run.labels, len(labels))[:run.unlabelled]
+    else:
+        labelled = select_supervised_samples(labels, run.labels, n_classes, run.label_seed)
+        others = np.random.default_rng([run.label_seed, 1]).permutation(np.setdiff1d(np.arange(len(labels)), labelled))
+        wanted = len(labels) if run.unlabelled is None else run.unlabelled
+        unlabelled = np.sort(np.concatenate([labelled, others[:max(0, wanted - len(labelled))]]))
+    if run.unlabelled and len(unlabelled) != run.unlabelled:
+        raise InputError(f"--unlabelled {run.unlabelled}: must be from {run.labels}, the labelled ones, to "
+                         f"{len(unlabelled)}" if run.unlabelled > len(unlabelled) else
+                         f"--unlabelled {run.unlabelled}: must be at least {run.labels}, the labelled ones")
+    return labelled, unlabelled
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The classifier alone
+
+
+class Alone(keras.Model):
+    """The classifier trained on labels only: update 1 of the SGAN, on batches drawn in the same way, and no other."""
+
+    def __init__(self, c_model, labelled, batch_size, seed):
+        super().__init__(name="alone")
+        self.c_model, self.batch_size = c_model, batch_size
+        self.labelled = [on_device(values) for values in labelled]
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.means = [keras.metrics.Mean("c_loss"), keras.metrics.Mean("c_accuracy")]
+        c_model.optimizer.build(c_model.trainable_weights)
+        self.built = True
+
+    @property
+    def metrics(self):
+        return self.means
+
+    def train_step(self, data):
+        images, labels = generate_real_samples(self.labelled, self.batch_size, self.seed_generator)
+        loss, outputs = descend(self.c_model, images, labels)
+        right = ops.equal(ops.argmax(outputs, axis=-1), ops.cast(labels, "int32"))
+        for mean, value in zip(self.means, (loss, ops.mean(ops.cast(right, "float32")))):
+            mean.update_state(value)
+        return {mean.name: mean.result() for mean in self.means}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The run
+
+
+def build(run, dataset, labelled_rows, unlabelled_rows):
+    """What is to be trained. Returns (model to `fit`, its Discriminator)."""
+    preset = PRESETS[run.preset]
+    shape = dataset.train_images.shape[1:]
+    labelled = dataset.train_images[labelled_rows], dataset.train_labels[labelled_rows]
+    discriminator = VARIANTS[run.variant](shape, dataset.n_classes, preset.optimizer, preset.body)
+    if run.method == "alone":
+        return Alone(discriminator.classifier, labelled, preset.half_batch, run.seed), discriminator
+    g_model = preset.generator(preset.latent_dim, shape)
+    gan_model = define_gan(g_model, discriminator.judge)
+    gan_model.compile(preset.optimizer(), "binary_crossentropy")
+    return SGAN(g_model, discriminator, gan_model, labelled, dataset.train_images[unlabelled_rows],
+                2 * preset.half_batch, run.seed, preset.gan_batch), discriminator
+
+
+def train(model, discriminator, dataset, run, history):
+    """Train and add one dictionary to `history` each --evaluate-every steps, and at the last. Returns seconds a step.
+
+    Raises FloatingPointError where a loss is not a finite number any more.
+    """
+    seconds = 0
+    model.compile(optimizer=None)  # the models in it have theirs
+    stops = [0, 1, *range(max(2, run.evaluate_every), run.steps, run.evaluate_every), run.steps]
+    for start, stop in itertools.pairwise(sorted(set(stops))):
+        began = time.perf_counter()
+        means = model.fit(tf.data.Dataset.range(stop - start), shuffle=False, verbose=0).history
+        if start:  # the first step is compiled first, and no measure of the others
+            seconds += time.perf_counter() - began
+        row = {"step": stop, **{name: values[-1] for name, values in means.items()}}
+        for name, value in row.items():
+            if not np.isfinite(value):
+                raise FloatingPointError(f"training diverged: {name} is {value} between steps {start} and {stop}")
+        if stop % run.evaluate_every and stop < run.steps:
+            continue
+        c_model = present_classifier(discriminator)
+        row["train_accuracy"] = accuracy(c_model, dataset.train_images, dataset.train_labels)
+        row["test_accuracy"] = accuracy(c_model, dataset.test_images, dataset.test_labels)
+        history.append(row)
+        print(f"step {stop} of {run.steps}: train {row['train_accuracy']:.2%}, test {row['test_accuracy']:.2%}, "
+              f"{seconds / max(stop - 1, 1):.4f} s a step", flush=True)
+    return seconds / max(run.steps - 1, 1)
+
+
+def keep_models(model, discriminator, run, folder):
+    """Save the classifier, ready for `evaluate` but without an optimizer's state, and the generator if there is one."""
+    c_model = present_classifier(discriminator)
+    c_model.compile(PRESETS[run.preset].optimizer(), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    save_model(c_model, Path(folder) / f"c_model_{run.steps:04d}.h5")
+    if run.method == "sgan":
+        save_model(model.g_model, Path(folder) / f"g_model_{run.steps:04d}.h5")
+
+
+def parse_arguments(argv):
+    parser = ArgumentParser(description=__doc__.split("\n")[0])
+    for each in fields(Run):
+        how = {"type": type(each.default), **each.metadata}
+        if "default" not in how["help"]:
+            how["help"] += f" (default: {each.default})"
+        parser.add_argument(f"--{each.name.replace('_', '-')}", default=each.default, **how)
+    parser.add_argument("--results", default="results", metavar="FOLDER", help="(default: %(default)s)")
+    parser.add_argument("--keep", metavar="FOLDER", help="save c_model and g_model here, without optimizer state")
+    args = vars(parser.parse_args(argv))
+    results, keep = args.pop("results"), args.pop("keep")
+    return Run(**args), results, keep
+
+
+def main(argv=None):
+    run, results, keep = parse_arguments(argv)
+    path = result_path(results, run)
+    if path.exists() and not keep:
+        print(f"done already: {path}")
+        return
+    device = set_up_device()
+    dataset = load_real_samples(run.data)
+    if dataset.test_images is None:
+        raise InputError(f"{run.data}: has no test set, and a run is measured on one")
+    labelled, unlabelled = choose_rows(dataset.train_labels, dataset.n_classes, run)
+
+    keras.utils.set_random_seed(run.seed)
+    model, discriminator = build(run, dataset, labelled, unlabelled)
+    result = {"name": run.name, "settings": {**asdict(run), "data": Path(run.data).name}, "error": None, "final": None,
+              "seconds_per_step": None, "seconds": None,
+              "weights": count_weights(discriminator.supervised, discriminator.unsupervised),
+              "unlabelled_images": len(unlabelled) if run.method == "sgan" else 0,
+              "versions": versions(), "device": device, "threads": tf.config.threading.get_intra_op_parallelism_threads(),
+              "data_fingerprint": dataset.fingerprint(), "history": [], "label_indices": labelled.tolist()}
+    began = time.perf_counter()
+    try:
+        result["seconds_per_step"] = train(model, discriminator, dataset, run, result["history"])
+        result["final"] = result["history"][-1]
+    except Exception as error:  # whatever it is, it belongs into the table
+        result["error"] = f"{type(error).__name__}: {error}"[:500]
+    result["seconds"] = round(time.perf_counter() - began, 1)
+    write_result(path, result)
+    if result["error"]:
+        print(result["error"], file=sys.stderr)
+        sys.exit(1)
+    if keep:
+        keep_models(model, discriminator, run, keep)
+    print(f"written: {path}")
+
+
+if __name__ == "__main__":
+    run_command(main)
