@@ -39,16 +39,28 @@ class ArgumentParser(argparse.ArgumentParser):
         raise InputError(f"{message} (--help lists the options)")
 
 
+def at_least(kind, least):
+    """A type for argparse: numbers of this kind from `least` on."""
+    def parse(text):
+        if not least <= kind(text) < 2**31:
+            raise argparse.ArgumentTypeError(f"{text}: must be at least {least} and below 2**31")
+        return kind(text)
+
+    parse.__name__ = kind.__name__  # which argparse prints where `text` is no number
+    return parse
+
+
 def parser_from(settings_class, description):
     """The command line that a dataclass of settings describes; options not given are absent from the result."""
     parser = ArgumentParser(description=description, argument_default=argparse.SUPPRESS)
     for option in fields(settings_class):
         kind = (get_args(option.type) or (option.type,))[0]  # int | None: an int, if given
-        default = "" if option.default is None else f" (default: {option.default})"
-        how = {"action": "store_true"} if kind is bool else {"type": kind}
+        least = option.metadata["least"]
+        how = {"action": "store_true"} if kind is bool else {"type": kind if least is None else at_least(kind, least)}
+        default = "" if option.default is None or kind is bool else f" (default: {option.default})"
         parser.add_argument(f"--{option.name.replace('_', '-')}", help=option.metadata["help"] + default, **how)
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out from its last finished "
-                                                              "epoch; only --epochs may change")
+    parser.add_argument("--resume", action="store_true",
+                        help="go on with the run in --out from its last finished epoch; only --epochs may change")
     return parser
 
 

@@ -16,6 +16,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # the faster convolutions, which not every CPU gets by default
@@ -29,22 +30,15 @@ from keras import layers, ops
 from fast_convolution import speed_up
 from mnist_data import InputError, aligned, load_real_samples
 from run_folder import (
-    RunFolder,
-    WatchLosses,
-    parser_from,
-    run_command,
-    save_image_grid,
-    save_model,
-    set_up_device,
-    versions,
+    RunFolder, WatchLosses, parser_from, run_command, save_image_grid, save_model, set_up_device, versions
 )
 
 # --------------------------------------------------------------------------------------------------------------
 # Settings: each field is one option of the command line
 
 
-def setting(default, explanation):
-    return field(default=default, metadata={"help": explanation})
+def setting(default, explanation, least=None):
+    return field(default=default, metadata={"help": explanation, "least": least})
 
 
 @dataclass
@@ -52,32 +46,29 @@ class Settings:
     data: str = setting("auto", "images: auto (MNIST, or synthetic digits without a network), mnist, synthetic, "
                                 "or a file like Keras' mnist.npz, where the label -1 means 'no label'")
     labels: int | None = setting(None, "labelled images, the same number of each class (default: 100; where the "
-                                       "data hold images without a label, every label there is)")
-    epochs: int = setting(20, "passes of --steps-per-epoch steps; models and pictures are saved after each")
-    batch_size: int = setting(100, "images a step: half of them real, half generated, for the discriminator")
-    latent_dim: int = setting(100, "size of the generator's input")
+                                       "data hold images without a label, every label there is)", least=1)
+    epochs: int = setting(20, "passes of --steps-per-epoch steps; models and pictures are saved after each", least=1)
+    batch_size: int = setting(100, "images a step: half of them real, half generated, for the discriminator", least=2)
+    latent_dim: int = setting(100, "size of the generator's input", least=1)
     learning_rate: float = setting(2e-4, "of the three Adam optimizers")
     beta_1: float = setting(0.5, "of the three Adam optimizers")
-    steps_per_epoch: int | None = setting(None, "default: images // batch size")
-    seed: int = setting(0, "for weights, noise and the order of the images")
-    label_seed: int = setting(0, "for which images keep their labels")
+    steps_per_epoch: int | None = setting(None, "default: images // batch size", least=1)
+    seed: int = setting(0, "for weights, noise and the order of the images", least=0)
+    label_seed: int = setting(0, "for which images keep their labels", least=0)
     out: str = setting("runs/sgan", "folder of the run")
-    print_every: int | None = setting(None, "print the losses of every N-th step instead of a progress bar")
+    print_every: int | None = setting(None, "print the losses of every N-th step instead of a progress bar", least=1)
     tensorboard: bool = setting(False, "write logs for TensorBoard too (pip install tensorboard)")
 
     def check(self):
-        """Raise InputError for values that cannot be trained with."""
-        for name, least in [("labels", 1), ("epochs", 1), ("batch_size", 2), ("latent_dim", 1), ("steps_per_epoch", 1),
-                            ("seed", 0), ("label_seed", 0), ("print_every", 1)]:
-            value = getattr(self, name)
-            if value is not None and not least <= value < 2**31:
-                raise InputError(f"--{name.replace('_', '-')} {value}: must be at least {least} and below 2**31")
+        """Raise InputError for what cannot be trained with."""
         if self.batch_size % 2:
             raise InputError(f"--batch-size {self.batch_size}: must be even, half of it is generated images")
         if not 0 < self.learning_rate < float("inf"):
             raise InputError(f"--learning-rate {self.learning_rate}: must be above 0 and finite")
         if not 0 <= self.beta_1 < 1:
             raise InputError(f"--beta-1 {self.beta_1}: must be from 0 to below 1")
+        if self.tensorboard and not find_spec("tensorboard"):
+            raise InputError("--tensorboard: needs the package: pip install tensorboard")
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -123,14 +114,9 @@ def on_device(array):
 
 
 def generate_real_samples(dataset, n_samples, seed):
-    """Draw images, with replacement, and what belongs to them.
+    """Draw, with replacement, from `dataset`: images, uint8 (N, H, W, C), and labels (N,), if they are wanted.
 
-    Args:
-        dataset: tensors of the same length: images, uint8 (N, H, W, C), and labels (N,) if they are wanted.
-        seed: a `keras.random.SeedGenerator`.
-
-    Returns:
-        [images (n_samples, H, W, C) in [-1, 1], labels (n_samples,) if wanted].
+    Returns [images (n_samples, H, W, C) in [-1, 1], labels (n_samples,) if wanted]; `seed` is a `SeedGenerator`.
     """
     rows = keras.random.randint((n_samples,), 0, len(dataset[0]), seed=seed)
     images, *labels = (ops.take(values, rows, axis=0) for values in dataset)
@@ -214,9 +200,7 @@ class GAN(keras.Model):
     def trainable_weights(self):
         return self.g_model.trainable_weights
 
-    @property
-    def trainable_variables(self):
-        return self.g_model.trainable_variables
+    trainable_variables = trainable_weights
 
     @property
     def non_trainable_weights(self):
@@ -286,17 +270,15 @@ class SGAN(keras.Model):
                  gan_batch_size=None):
         super().__init__(name="sgan")
         speed_up(g_model)
-        self.g_model = g_model
-        self.gan_model = gan_model
-        self.discriminator = discriminator
+        self.g_model, self.discriminator, self.gan_model = g_model, discriminator, gan_model
         self.supervised, self.unsupervised = discriminator.supervised, discriminator.unsupervised
         self.c_model = discriminator.classifier
         self.labelled = [on_device(values) for values in labelled]
         self.unlabelled = [on_device(unlabelled_images)]
         self.batch_size, self.gan_batch_size = batch_size, gan_batch_size or batch_size
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.means = [keras.metrics.Mean(name) for name in ("c_loss", "c_accuracy", "d_loss_real", "d_loss_fake",
-                                                            "g_loss")]
+        figures = "c_loss", "c_accuracy", "d_loss_real", "d_loss_fake", "g_loss"
+        self.means = [keras.metrics.Mean(name) for name in figures]
         for model in (self.supervised, self.unsupervised, gan_model):
             if not model.optimizer.built:
                 model.optimizer.build(model.trainable_weights)
@@ -377,8 +359,7 @@ def accuracy(c_model, images, labels):
 def summarize_performance(step, g_model, c_model, dataset, latent_points, folder):
     """Draw what the generator makes of `latent_points`, measure the classifier, save both models in `folder`.
 
-    Returns:
-        {"train_accuracy": 0..1, and "test_accuracy" if there is a test set}.
+    Returns {"train_accuracy": 0..1, and "test_accuracy" if there is a test set}.
     """
     names = [f"generated_plot_{step:04d}.png", f"g_model_{step:04d}.h5", f"c_model_{step:04d}.h5"]
     save_image_grid(generate_fake_samples(g_model, latent_points), folder / names[0])
@@ -468,7 +449,8 @@ def main(argv=None):
     try:
         train(sgan, dataset, settings, run)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted; go on with: python sgan_mnist.py --out {settings.out} --resume") from None
+        go_on = f"python sgan_mnist.py --out {settings.out} --resume"
+        raise KeyboardInterrupt(f"interrupted; go on with: {go_on}") from None
     run.record["final"] = run.history[-1]
     run.save_record()
     print(f"Done: {run.path}")

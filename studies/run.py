@@ -10,6 +10,7 @@ has been made and is not made again. The figure to report is the last step's.
 
 import itertools
 import json
+import os
 import sys
 import time
 from dataclasses import asdict, dataclass, field, fields
@@ -95,6 +96,10 @@ def write_result(path, result):
     lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in result.items())
     with written_whole(path) as temporary:
         temporary.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+
+
+def read_result(path):
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -239,7 +244,7 @@ def main(argv=None):
               "seconds_per_step": None, "seconds": None,
               "weights": count_weights(discriminator.supervised, discriminator.unsupervised),
               "unlabelled_images": len(unlabelled) if run.method == "sgan" else 0,
-              "versions": versions(), "device": device, "threads": tf.config.threading.get_intra_op_parallelism_threads(),
+              "versions": versions(), "device": device, "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or os.cpu_count(),
               "data_fingerprint": dataset.fingerprint(), "history": [], "label_indices": labelled.tolist()}
     began = time.perf_counter()
     try:

@@ -184,7 +184,7 @@ def test_without_a_network_auto_trains_on_synthetic_digits_and_says_so(run_scrip
 
 @pytest.mark.parametrize("arguments, complaint", [
     (["--batch-size", "7"], "--batch-size 7: must be even"),
-    (["--epochs", "0"], "--epochs 0: must be at least 1"),
+    (["--epochs", "0"], "--epochs: 0: must be at least 1"),
     (["--epochs", "many"], "invalid int value: 'many'"),
     (["--learning-rate", "nan"], "--learning-rate nan"),
     (["--beta-1", "1"], "--beta-1 1.0"),

@@ -1,0 +1,285 @@
+"""Studies: lists of independent runs, worked off side by side, and their table.
+
+    python -m studies.study article --data mnist --jobs 2     the second article's model, with the GAN and without
+    python -m studies.study alone                             the classifier alone, both networks, 20 to 1,000 labels
+    python -m studies.study variants                          the three discriminators and the classifier alone
+    python -m studies.study labels                            more and fewer labels, and fewer unlabelled images
+
+Each run is one command (--list prints them all) that writes one file, RESULTS/raw/NAME.json; runs share nothing else. Giving
+the command again makes only the runs that are missing; then RESULTS/STUDY.csv, .md and .png are written from the files.
+"""
+
+import inspect
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from studies.networks import PRESETS, VARIANTS
+from studies.run import FIRST, Run, read_result, result_path, write_result
+
+# isort: split
+from mnist_data import InputError
+from run_folder import ArgumentParser, run_command
+from studies.tables import write_tables
+
+ROOT = Path(__file__).parents[1]
+EPOCH = 600  # steps of the tutorial's epoch on MNIST
+OVERHEAD = 25  # seconds of a run that are not training: starting TensorFlow, compiling, evaluating
+LABELS = (20, 50, 100, 200, 1000)
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The studies: what to run, in the order in which it is done. Their arguments are the command's options.
+
+
+def draws_and_seeds(draws, seeds, first=False):
+    """Pairs (label seed, seed). The runs of a draw of labels begin with the draw's own weights and noise, so that the
+    spread over draws is that of weights and noise too; runs that are compared share both numbers."""
+    numbers = [*range(draws), *([FIRST] if first else [])]
+    return [{"label_seed": draw, "seed": 100 * k + (0 if draw == FIRST else draw)}
+            for k in range(seeds) for draw in numbers]
+
+
+def article(labels=(100,), draws=5, seeds=1, steps=None, alone_steps=None):
+    """The second article's model: random draws, and the article's own labels."""
+    for pair in draws_and_seeds(draws, seeds, first=True):
+        for n in labels:
+            yield dict(preset="article", method="alone", labels=n, steps=alone_steps, **pair)
+            yield dict(preset="article", method="sgan", labels=n, steps=steps, **pair)
+
+
+def alone(presets=("tutorial", "article"), labels=LABELS, draws=10, seeds=1, alone_steps=None):
+    """The classifier alone, for both networks."""
+    for pair in draws_and_seeds(draws, seeds):
+        for preset in presets:
+            for n in labels:
+                yield dict(preset=preset, method="alone", labels=n, steps=alone_steps, **pair)
+
+
+def variants(presets=("tutorial",), labels=(100,), seeds=2, steps=2 * EPOCH, alone_steps=None):
+    """The three discriminators and the classifier alone; each seed has a draw of labels of its own."""
+    for pair in draws_and_seeds(seeds, 1):
+        for preset in presets:
+            for n in labels:
+                yield dict(preset=preset, method="alone", labels=n, steps=alone_steps, **pair)
+                for variant in reversed(VARIANTS):
+                    yield dict(preset=preset, method="sgan", variant=variant, labels=n, steps=steps,
+                               evaluate_every=max(1, steps // 6), **pair)
+
+
+def labels(presets=("tutorial",), labels=LABELS, draws=3, seeds=1, unlabelled=(1000, 10000), steps=2 * EPOCH,
+           alone_steps=None):
+    """SGAN and classifier alone over the number of labels; then the SGAN at 100 labels with fewer unlabelled images."""
+    for pair in draws_and_seeds(draws, seeds):
+        for preset in presets:
+            for n in labels:
+                yield dict(preset=preset, method="alone", labels=n, steps=alone_steps, **pair)
+                yield dict(preset=preset, method="sgan", labels=n, steps=steps, **pair)
+            for n in unlabelled:
+                yield dict(preset=preset, method="sgan", labels=100, unlabelled=n, steps=steps, **pair)
+
+
+STUDIES = {study.__name__: study for study in (article, alone, variants, labels)}
+
+
+def make_runs(name, data, **changes):
+    """The runs of a study, with `changes` to its arguments. Raises InputError for one that it does not have."""
+    allowed = inspect.signature(STUDIES[name]).parameters
+    for option in changes.keys() - allowed.keys():
+        raise InputError(f"--{option.replace('_', '-')}: the study '{name}' has no such choice, only "
+                         f"{', '.join('--' + each.replace('_', '-') for each in allowed)}")
+    runs = [Run(**settings, data=data) for settings in STUDIES[name](**changes)]
+    return list({run.name: run for run in runs}.values())
+
+
+def command(run, results):
+    """One run as a plain command, a list of words."""
+    return ["python", "-m", "studies.run", *run.arguments(), "--results", str(results)]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Working a list of runs off
+
+
+def expected_seconds(run):
+    return OVERHEAD + run.steps * PRESETS[run.preset].seconds[run.method]
+
+
+def last_line(log):
+    """What a run said last, TensorFlow's own lines left out."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    lines = [line for line in lines if line.strip() and ".cc:" not in line and "absl::" not in line]
+    return lines[-1].strip()[:200] if lines else "starting"
+
+
+def one_line_each(threads):
+    """The environment of a run that shares the machine with others: a few threads of its own."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
+        environment.setdefault(name, str(threads))
+    return environment
+
+
+class Workers:
+    """Runs side by side in separate processes.
+
+    Attributes:
+        running: process -> (run, when it began).
+        expected, needed: seconds of the runs that have ended here, as guessed beforehand and as they were.
+    """
+
+    def __init__(self, runs, results, jobs):
+        self.results, self.jobs = results, jobs
+        self.done = sum(result_path(results, run).exists() for run in runs)
+        self.waiting = [run for run in runs if not result_path(results, run).exists()]
+        self.total, self.failed = len(runs), 0
+        self.running, self.expected, self.needed = {}, 0, 0
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        self.environment = one_line_each(max(1, cores // jobs))
+
+    def log(self, run):
+        return Path(self.results) / "logs" / f"{run.name}.log"
+
+    def work(self):
+        """Make all runs that are missing. Raises InputError where the runs themselves are impossible."""
+        reported = 0
+        try:
+            while self.waiting or self.running:
+                while self.waiting and len(self.running) < self.jobs:
+                    self.start(self.waiting.pop(0))
+                time.sleep(0.2)
+                for process in [each for each in self.running if each.poll() is not None]:
+                    self.end(process)
+                    reported = 0
+                if time.monotonic() - reported > 60:
+                    reported = time.monotonic()
+                    self.report()
+        finally:  # Ctrl-C, or a run that cannot be made: stop the others, which leave no half-written file
+            for process in self.running:
+                process.terminate()
+            for process in self.running:
+                process.wait()
+
+    def start(self, run):
+        log = self.log(run)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "w") as file:
+            process = subprocess.Popen([sys.executable, *command(run, self.results)[1:]], stdout=file, stderr=file,
+                                       stdin=subprocess.DEVNULL, env=self.environment)
+        self.running[process] = run, time.monotonic()
+
+    def end(self, process):
+        """Take note of a run that has ended."""
+        run, began = self.running.pop(process)
+        said = last_line(self.log(run))
+        if process.returncode == 2:
+            raise InputError(f"{run.name}: {said}")
+        if process.returncode == 130:
+            raise KeyboardInterrupt
+        self.expected += expected_seconds(run)
+        self.needed += time.monotonic() - began
+        path = result_path(self.results, run)
+        if not path.exists():  # killed, by a system short of memory perhaps: nobody else can say so
+            write_result(path, {"name": run.name, "settings": {**vars(run), "data": Path(run.data).name},
+                                "error": f"the process ended with status {process.returncode}: {said}"})
+        error = read_result(path)["error"]
+        self.done += 1
+        self.failed += bool(error)
+        print(f"{'FAILED' if error else 'done'}  {run.name}: {error or said_at_the_end(path)}", flush=True)
+
+    def report(self):
+        pace = self.needed / self.expected if self.expected else 1  # this machine's, against the guess
+        left = sum(pace * expected_seconds(run) for run in self.waiting)
+        left += sum(max(0, pace * expected_seconds(run) - (time.monotonic() - began))
+                    for run, began in self.running.values())
+        print(f"{self.done} of {self.total} runs done, {self.failed} failed now; about {left / self.jobs / 60:.0f} minutes left",
+              flush=True)
+        for run, _ in self.running.values():
+            print(f"    {run.name}: {last_line(self.log(run))}", flush=True)
+
+
+def said_at_the_end(path):
+    result = read_result(path)
+    return f"test accuracy {result['final']['test_accuracy']:.2%} after {result['seconds']:.0f} s"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The command
+
+
+def numbers(text):
+    return tuple(int(number) for number in text.split(","))
+
+
+def presets(text):
+    if not set(text.split(",")) <= PRESETS.keys():
+        raise ValueError
+    return tuple(text.split(","))
+
+
+def add_options(parser):
+    """The options that the comparison of discriminator_variants.py has too."""
+    parser.add_argument("--data", default="mnist", help="mnist, synthetic or FILE.npz (default: %(default)s)")
+    parser.add_argument("--results", default="results", metavar="FOLDER", help="(default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs side by side (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, metavar="K")
+    parser.add_argument("--epochs", type=int, metavar="N", help=f"of the SGAN, {EPOCH} steps each; or --steps")
+
+
+def run_study(name, runs, results, jobs):
+    """Make the missing runs of a study, then its tables."""
+    workers = Workers(runs, results, jobs)
+    print(f"Study '{name}': {len(runs)} runs, {workers.done} of them done already", flush=True)
+    try:
+        workers.work()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted: {workers.done} of {len(runs)} runs are done; the same command goes on "
+                                "with the others") from None
+    write_tables(name, runs, results)
+
+
+def stop_politely(*_):
+    raise KeyboardInterrupt
+
+
+def main(argv=None):
+    parser = ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("name", choices=list(STUDIES), metavar="STUDY", help=", ".join(STUDIES))
+    add_options(parser)
+    parser.add_argument("--presets", type=presets, metavar="P,…", help=", ".join(PRESETS))
+    parser.add_argument("--labels", type=numbers, metavar="N,…")
+    parser.add_argument("--unlabelled", type=numbers, metavar="N,…")
+    parser.add_argument("--draws", type=int, metavar="N", help="of the labelled images")
+    parser.add_argument("--steps", type=int, metavar="N", help="of the SGAN")
+    parser.add_argument("--alone-steps", type=int, metavar="N", help="of the classifier alone")
+    parser.add_argument("--list", action="store_true", help="only print the runs, one command each")
+    parser.add_argument("--table", action="store_true", help="only make the tables of the runs there are")
+    parser.add_argument("--retry", action="store_true", help="make failed runs again")
+    args = vars(parser.parse_args(argv))
+    epochs, chosen = args.pop("epochs"), {key: args.pop(key) for key in
+                                          ("labels", "draws", "seeds", "presets", "unlabelled", "steps", "alone_steps")}
+    if epochs:
+        chosen["steps"] = epochs * EPOCH
+    name, results, jobs = args["name"], args["results"], args["jobs"]
+    runs = make_runs(name, args["data"], **{key: value for key, value in chosen.items() if value is not None})
+    if args["list"]:
+        for run in runs:
+            print(shlex.join(command(run, results)))
+        return
+    if args["table"]:
+        return write_tables(name, runs, results)
+    if jobs < 1:
+        raise InputError(f"--jobs {jobs}: must be at least 1")
+    if args["retry"]:
+        for path in {result_path(results, run) for run in runs}:
+            if path.exists() and read_result(path)["error"]:
+                path.unlink()
+    run_study(name, runs, results, jobs)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, stop_politely)
+    run_command(main)

@@ -1,0 +1,251 @@
+"""What is made of finished runs: every run in a CSV, means and differences in a table, a picture."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mnist_data import InputError
+from run_folder import written_whole
+from studies.run import FIRST, read_result, result_path
+
+# Published test errors on MNIST in per cent, mean and standard deviation where there are several runs. Their networks,
+# budgets and choice of models differ from ours: a frame, not a race.
+PUBLISHED_ERRORS = {
+    "SGAN (Odena 2016, arXiv 1606.01583)": {50: (11.7,), 100: (7.2,), 1000: (3.6,)},
+    "feature matching (Salimans et al. 2016, arXiv 1606.03498)": {20: (16.77, 4.52), 50: (2.21, 1.36), 100: (0.93, 0.065),
+                                                                  200: (0.90, 0.04)},
+    "the same, ensemble of 10": {100: (0.86, 0.06), 200: (0.81, 0.04)},
+    "CatGAN (arXiv 1511.06390)": {100: (1.91, 0.10)},
+    "Triple-GAN": {20: (4.81, 4.95), 50: (1.56, 0.72), 100: (0.91, 0.58)},
+    "Bad GAN (arXiv 1705.09783)": {100: (0.795, 0.098)},
+    "Ladder + PBWN": {20: (2.52, 2.42), 50: (1.06, 0.48), 100: (0.91, 0.05)},
+    "Ladder network": {50: (1.62, 0.65), 100: (1.06, 0.37)},
+}
+# The second article's, one run each: test accuracy in per cent after so many steps.
+PUBLISHED_ARTICLE = {"sgan": {500: 75.9, 2000: 86.9, 2500: 89.8, 6000: 90.67}, "alone": {400: 66.63}}
+
+
+def load_results(runs, results):
+    """The results of those runs that have one, in order. Raises InputError where they come of different data."""
+    found = [read_result(path) for path in (result_path(results, run) for run in runs) if path.exists()]
+    if len({result.get("data_fingerprint") for result in found} - {None}) > 1:
+        raise InputError(f"{results}: results of the same names come of different images; use a folder for each data set")
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Rows and groups
+
+
+def as_row(result):
+    """One run as a flat dictionary: the row of the CSV. Figures of a run that failed are None."""
+    settings, final = result["settings"], result.get("final") or {}
+    history = result.get("history") or []
+    return {
+        **{name: settings[name] for name in ("preset", "method", "variant", "labels", "label_seed", "seed", "unlabelled",
+                                             "steps")},
+        "train_accuracy": final.get("train_accuracy"),
+        "test_accuracy": final.get("test_accuracy"),
+        "oracle_test_accuracy": max((row["test_accuracy"] for row in history), default=None) if final else None,
+        "seconds_per_step": result.get("seconds_per_step"),
+        "weights": result.get("weights"),
+        "error": result["error"] or "",
+        "name": result["name"],
+    }
+
+
+def group_of(row):
+    """What a row is a repetition of: all settings but the seeds; whether labels were drawn is a setting."""
+    return (row["preset"], row["method"], row["variant"], row["labels"], row["unlabelled"], row["label_seed"] == FIRST,
+            row["steps"])
+
+
+def title_of(group):
+    preset, method, variant, labels, unlabelled, first, steps = group
+    what = f"SGAN, {variant}" if method == "sgan" else "classifier alone"
+    return (f"{preset}: {what}, {labels} labels" + (" (the article's own)" if first else "")
+            + (f", {unlabelled:,} unlabelled" if unlabelled else "") + f", {steps:,} steps")
+
+
+def groups(rows):
+    """{group: its rows}, in order of their first row."""
+    found = {}
+    for row in rows:
+        found.setdefault(group_of(row), []).append(row)
+    return found
+
+
+def differences(rows, others):
+    """Test accuracies of `rows` minus those of `others` at the same network, labels, draw and seed, finished ones only."""
+    def pair(row):
+        return tuple(row[name] for name in ("preset", "labels", "label_seed", "seed"))
+
+    theirs = {pair(row): row["test_accuracy"] for row in others if not row["error"]}
+    return [row["test_accuracy"] - theirs[pair(row)] for row in rows if not row["error"] and pair(row) in theirs]
+
+
+def mean_std(values, sign=""):
+    """"90.12 ± 0.34 (n = 5)" in per cent of values in 0..1; the standard deviation is the sample's."""
+    if not values:
+        return "–"
+    spread = f" ± {100 * np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
+    return f"{100 * np.mean(values):{sign}.2f}{spread} (n = {len(values)})"
+
+
+def finished(rows, name):
+    return [row[name] for row in rows if not row["error"]]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Tables
+
+
+def markdown(header, rows):
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
+
+
+def main_table(rows):
+    """One line a group: accuracies at the last step, differences on identical draws, cost."""
+    alone = [row for row in rows if row["method"] == "alone"]
+    stacked = [row for row in rows if row["method"] == "sgan" and row["variant"] == "stacked" and not row["unlabelled"]]
+    several = len({row["variant"] for row in rows}) > 1
+    header = ["run", "test accuracy, %", "training set, %", "minus alone, same draws",
+              *(["minus stacked, same draws"] if several else []), "oracle: best test, %", "seconds a step", "weights", "failed"]
+    lines = []
+    for group, members in groups(rows).items():
+        sgan, is_stacked = group[1] == "sgan", group[2] == "stacked"
+        costs = finished(members, "seconds_per_step")
+        lines.append([
+            title_of(group), mean_std(finished(members, "test_accuracy")), mean_std(finished(members, "train_accuracy")),
+            mean_std(differences(members, alone), "+") if sgan else "",
+            *([mean_std(differences(members, stacked), "+") if sgan and not is_stacked else ""] if several else []),
+            mean_std(finished(members, "oracle_test_accuracy")), f"{np.mean(costs):.3f}" if costs else "–",
+            f"{members[0]['weights'] or 0:,}", len(members) - len(costs),
+        ])
+    return markdown(header, lines)
+
+
+def article_table(results):
+    """Test accuracy after as many steps as the second article names, beside its own figures."""
+    shown = list(PUBLISHED_ARTICLE["sgan"])
+    lines = [["published: SGAN, the article's own labels, one run", *PUBLISHED_ARTICLE["sgan"].values()],
+             ["published: classifier alone, 400 updates, one run, labelled images drawn with repetition", *[""] * 3,
+              PUBLISHED_ARTICLE["alone"][400]]]
+    for group, members in groups([{**as_row(result), "history": result.get("history", [])} for result in results]).items():
+        at = {step: [row["test_accuracy"] for member in members if not member["error"] for row in member["history"]
+                     if row["step"] == step] for step in (*shown[:-1], group[-1])}
+        lines.append([title_of(group), *(mean_std(values) if values else "" for values in at.values())])
+    return markdown(["test accuracy, %", *(f"after {step:,} steps" for step in shown[:-1]), "last step"], lines)
+
+
+def errors_table(rows):
+    """Test errors by number of labels, beside the published ones."""
+    counts = sorted({row["labels"] for row in rows} | {20, 50, 100, 200, 1000})
+
+    def show(mean, std=None):
+        return f"{mean:.2f}" + ("" if std is None else f" ± {std:.2f}")
+
+    table = {}
+    for group, members in groups(rows).items():
+        values = [100 * (1 - value) for value in finished(members, "test_accuracy")]
+        if values and not group[4]:
+            line = table.setdefault("ours: " + title_of(group).replace(f", {group[3]} labels", ""), {})
+            line[group[3]] = (np.mean(values), np.std(values, ddof=1)) if len(values) > 1 else (np.mean(values),)
+    table.update({"published: " + name: errors for name, errors in PUBLISHED_ERRORS.items()})
+    lines = [[name, *(show(*errors[n]) if n in errors else "" for n in counts)] for name, errors in table.items()]
+    return markdown(["test error, %", *(f"{n:,} labels" for n in counts)], lines)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Pictures
+
+
+def draw_curves(axes, results):
+    """Test accuracy against steps: a thin line a run, a thick one for a group's mean."""
+    found = {}
+    for result in results:
+        if not result["error"]:
+            found.setdefault(group_of(as_row(result)), []).append(result["history"])
+    for i, (group, histories) in enumerate(found.items()):
+        curves = [([row["step"] for row in history], [100 * row["test_accuracy"] for row in history]) for history in histories]
+        for steps, accuracies in curves:
+            axes.plot(steps, accuracies, color=f"C{i}", alpha=0.25, linewidth=1)
+        steps = sorted(set.intersection(*(set(steps) for steps, _ in curves)))
+        means = np.mean([[dict(zip(*curve))[step] for step in steps] for curve in curves], axis=0)
+        axes.plot(steps, means, color=f"C{i}", marker=".", label=f"{title_of(group)} (n = {len(curves)})")
+    axes.set(xlabel="steps", ylabel="test accuracy, %")
+
+
+def draw_errors(axes, rows, over):
+    """Test error with error bars against the number of labels, or of unlabelled images."""
+    lines = {}
+    for group, members in groups(rows).items():
+        values = [100 * (1 - value) for value in finished(members, "test_accuracy")]
+        x = {"labels": group[3], "unlabelled": group[4]}[over]
+        if values and x and (over == "unlabelled" or not group[4]):
+            what = title_of(group).replace(f", {x:,} {over}", "").replace(f", {x} {over}", "")
+            lines.setdefault(what, []).append((x, np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0))
+    for what, points in lines.items():
+        x, means, stds = zip(*sorted(points))
+        axes.errorbar(x, means, stds, marker=".", capsize=3, label=what)
+    axes.set(xlabel={"labels": "labelled images", "unlabelled": "unlabelled images"}[over], ylabel="test error, %",
+             xscale="log", yscale="log")
+
+
+def save_picture(name, results, rows, path):
+    panels = ["curves"] if name in ("article", "variants") else ["labels"]
+    if any(row["unlabelled"] for row in rows):
+        panels.append("unlabelled")
+    figure = Figure(figsize=(8 * len(panels), 5.5), layout="constrained")
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
+        if panel == "curves":
+            draw_curves(axes, results)
+            if name == "article":
+                axes.plot(*zip(*PUBLISHED_ARTICLE["sgan"].items()), "k*", label="published, SGAN")
+                axes.plot(*zip(*PUBLISHED_ARTICLE["alone"].items()), "kx", label="published, classifier alone")
+        else:
+            draw_errors(axes, rows, panel)
+            if panel == "labels":
+                odena, errors = zip(*PUBLISHED_ERRORS["SGAN (Odena 2016, arXiv 1606.01583)"].items())
+                axes.plot(odena, [error[0] for error in errors], "k*", label="published, SGAN (Odena 2016)")
+        axes.grid(alpha=0.3, which="both")
+        axes.legend(fontsize=8)
+    with written_whole(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def write_tables(name, runs, results):
+    """Write NAME.csv, NAME.md and NAME.png of the runs of a study that there are, and print the table."""
+    found = load_results(runs, results)
+    rows = [as_row(result) for result in found]
+    if not rows:
+        raise InputError(f"{results}: no run of the study '{name}' is done yet")
+    folder = Path(results)
+    with written_whole(folder / f"{name}.csv") as temporary:
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+    failed = [f"- failed: {row['name']}: {row['error']}" for row in rows if row["error"]]
+    done = {row["name"] for row in rows}
+    missing = [f"- not run: {run.name}" for run in runs if run.name not in done]
+    machines = sorted({f"{r['device']}, {r['threads']} threads a run" for r in found if r.get("device")})
+    notes = [f"{len(rows)} of {len(runs)} runs done, {len(failed)} of these failed. Mean ± standard deviation over runs; "
+             "all figures are the last step's, but for the column named oracle, which chooses the step by the test labels. "
+             "Failed runs count in no mean. Measured on: " + "; ".join(machines) + ".", *failed, *missing]
+    text = f"# {name}\n\n" + main_table(rows)
+    if name == "article":
+        text += "\n## Beside the article's figures\n\n" + article_table(found)
+    elif name in ("alone", "labels"):
+        text += "\n## Beside published figures\n\n" + errors_table(rows)
+    text += "\n" + "\n".join(notes) + "\n"
+    with written_whole(folder / f"{name}.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    save_picture(name, found, rows, folder / f"{name}.png")
+    print(f"{text}\nwritten: {folder / name}.csv, .md, .png")
