@@ -1,6 +1,7 @@
 """Four ways to build the discriminator of a GAN; three of them are a classifier as well.
 
     python discriminator_variants.py [--out runs/variants]
+    python discriminator_variants.py --compare [--epochs N] [--seeds K] [--jobs N] [--data ...]
 
 A semi-supervised GAN asks its discriminator two questions: is this image real, and which class is it? The
 answers help each other because both are read from the same features. This script builds the standard
@@ -226,7 +227,17 @@ def draw(variants, folder):
 def main(argv=None):
     parser = ArgumentParser(description="Build, explain and draw four discriminators for a GAN.")
     parser.add_argument("--out", default="runs/variants", metavar="FOLDER", help="for pictures (%(default)s)")
-    args = parser.parse_args(argv)
+    parser.add_argument("--compare", action="store_true", help="train the three and the classifier alone, and compare "
+                        "them: python -m studies.study variants, whose options it takes ([--epochs N] [--seeds K] "
+                        "[--jobs N] [--data D] [--results FOLDER] ...)")
+    args, others = parser.parse_known_args(argv)
+    if args.compare:
+        from studies import study  # here, as nothing else needs it
+
+        study.main(["variants", *others])
+        return
+    if others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
 
     keras.utils.set_random_seed(0)
     variants = build_variants()

@@ -9,10 +9,15 @@
 import argparse
 import contextlib
 import csv
+import errno
 import json
 import logging
+import math
+import operator
 import os
 import platform
+import shutil
+import signal
 import sys
 import time
 from dataclasses import fields
@@ -68,8 +73,9 @@ def run_command(main):
     """Call a script's `main` and turn what a user can mend into one line on standard error.
 
     Exit status: 2 for bad input and for files that cannot be read or written, 1 for a training that diverged,
-    130 for Ctrl-C.
+    130 for Ctrl-C, 141 for an output that nobody reads any more.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the scripts switch it off while they import TensorFlow
     sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be printable
     try:
         main()
@@ -79,7 +85,7 @@ def run_command(main):
         message, status = error, 2
     except BrokenPipeError:  # `... | head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return
+        sys.exit(141)
     except OSError as error:
         message = f"{error.strerror}: {error.filename}" if error.filename and error.strerror else error
         status = 2
@@ -101,9 +107,11 @@ def written_whole(path):
     try:
         yield temporary
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and not error.filename:
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from None
         raise
 
 
@@ -121,6 +129,10 @@ def quiet_h5():
 
 def save_model(model, path):
     """Save a Keras model as .h5, compiled if it is compiled."""
+    size = 2**20 + 4 * sum(math.prod(v.shape) for part in (model, model.optimizer) if part for v in part.variables)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(path.parent).free < size:  # HDF5 does not survive finding that out itself
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     with written_whole(path) as temporary, quiet_h5():
         model.save(temporary)
 
@@ -196,17 +208,26 @@ class WatchLosses(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         step = self.epoch * self.steps_per_epoch + batch + 1
         logs = {name: float(value) for name, value in logs.items()}
-        for name, value in logs.items():
-            if not np.isfinite(value):
-                raise FloatingPointError(
-                    f"training diverged: {name} is {value} at step {step} (epoch {self.epoch + 1}); "
-                    "the files of the last finished epoch are kept; try a smaller --learning-rate")
+        self.check(logs, step)
         if self.print_every and step % self.print_every == 0:
             print(f">{step}, c[{logs['c_loss']:.3f},{100 * logs['c_accuracy']:.0f}], "
                   f"d[{logs['d_loss_real']:.3f},{logs['d_loss_fake']:.3f}], g[{logs['g_loss']:.3f}]")
 
     def on_epoch_end(self, epoch, logs=None):
+        self.check(logs, (epoch + 1) * self.steps_per_epoch)  # the means: of steps, too, that were part of one call
         logs["seconds"] = round(time.perf_counter() - self.start, 2)
+
+    def check(self, losses, step):
+        for name, value in losses.items():
+            if not np.isfinite(value):
+                raise FloatingPointError(
+                    f"training diverged: {name} is {value} at step {step} (epoch {self.epoch + 1}); "
+                    "the files of the last finished epoch are kept; try a smaller --learning-rate")
+
+
+def named(variables):
+    """{"000 path": variable, ...}, as paths alone may recur."""
+    return {f"{i:03d} {variable.path}": variable for i, variable in enumerate(variables)}
 
 
 class RunFolder:
@@ -227,7 +248,7 @@ class RunFolder:
         """Raise InputError where the folder holds a run already, so that two runs are never mixed."""
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"--out {self.path}: is not a folder; choose another --out")
-        if any(self.path.glob("run.json")) or any(self.path.glob("?_model_*.h5")):
+        if any(any(self.path.glob(name)) for name in ("run.json", "state.npz", "history.csv", "?_model_*.h5")):
             raise InputError(f"--out {self.path}: holds a run already; add --resume to go on with it, "
                              "or choose another --out")
 
@@ -236,20 +257,29 @@ class RunFolder:
         path = self.path / "run.json"
         try:
             self.record = json.loads(path.read_text(encoding="utf-8"))
+            for part, name in (("settings", "epochs"), ("data", "source"), ("data", "fingerprint"), ("data", "warning")):
+                self.record[part][name]
+            self.record["label_indices"] = [operator.index(row) for row in self.record["label_indices"]]
         except FileNotFoundError:
             raise InputError(f"--resume: no run in {self.path} (run.json is missing); "
                              "start one without --resume, or name its folder with --out") from None
-        except (ValueError, NotADirectoryError) as error:
-            raise InputError(f"--resume: cannot read {path}: {error}") from None
+        except (ValueError, KeyError, TypeError, NotADirectoryError) as error:
+            raise InputError(f"--resume: {path} is not the record of a run: {error!r}") from None
 
-    def resumed_settings(self, given):
-        """The settings of the run, with a new --epochs if `given`. InputError for any other difference."""
+    def resumed_settings(self, settings_class, given):
+        """The settings of the run, with a new --epochs if `given`. InputError for any other difference.
+
+        --data may name another place of the same images, --out another of the run.
+        """
         saved = self.record["settings"]
-        for name in given.keys() - {"out", "epochs"}:
+        if saved.keys() != {option.name for option in fields(settings_class)}:
+            raise InputError(f"--resume: {self.path / 'run.json'} has other settings than this program: "
+                             "it was written by another version")
+        for name in given.keys() - {"out", "epochs", "data"}:
             if given[name] != saved[name]:
                 raise InputError(f"--resume: --{name.replace('_', '-')} {given[name]} is not what the run was started "
                                  f"with ({saved[name]}); only --epochs may change")
-        return {**saved, **given}
+        return settings_class(**{**saved, **given, "data": saved["data"]})
 
     def save_record(self):
         with written_whole(self.path / "run.json") as temporary:
@@ -264,7 +294,7 @@ class RunFolder:
                 writer.writeheader()
                 writer.writerows(self.history)
         save_training_curves(self.history, self.path / "training_curves.png")
-        state = {f"{i:03d} {variable.path}": variable.numpy() for i, variable in enumerate(sgan.state_variables())}
+        state = {name: variable.numpy() for name, variable in named(sgan.state_variables()).items()}
         with written_whole(self.path / "state.npz") as temporary:
             np.savez(temporary, history=json.dumps(self.history), **state)
 
@@ -277,16 +307,15 @@ class RunFolder:
         path = self.path / "state.npz"
         if not path.exists():
             return
-        variables = sgan.state_variables()
         try:
             with np.load(path) as state:
-                names = sorted(name for name in state.files if name != "history")
-                values = [state[name] for name in names]
+                values = {name: state[name] for name in state.files if name != "history"}
                 history = json.loads(str(state["history"]))
         except Exception as error:  # a damaged zip file raises many kinds
             raise InputError(f"--resume: cannot read {path}: {error}") from None
-        if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
+        expected = named(sgan.state_variables())
+        if values.keys() != expected.keys() or any(values[name].shape != expected[name].shape for name in values):
             raise InputError(f"--resume: {path} belongs to other networks than this program's")
-        for variable, value in zip(variables, values):
-            variable.assign(value)
+        for name, variable in expected.items():
+            variable.assign(values[name])
         self.history = history

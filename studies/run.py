@@ -2,10 +2,10 @@
 
     python -m studies.run --preset article --method sgan --labels 100 --label-seed 0 --seed 0 --data mnist
 
-Trains the SGAN, or its classifier alone on the same labelled images, for a number of steps that is fixed beforehand, and
-writes RESULTS/raw/NAME.json, where NAME says what was run: settings, versions, device, which images had labels, losses and
-accuracies at fixed intervals and at the last step, and the error of a training that failed. If the file is there, the run
-has been made and is not made again. The figure to report is the last step's.
+Trains the SGAN, or its classifier alone on the same labelled images, for a number of steps that is fixed beforehand,
+and writes RESULTS/raw/NAME.json, where NAME says what was run: settings, versions, device, which images had labels,
+losses and accuracies at fixed intervals and at the last step, and the error of a training that failed. If the file is
+there, the run has been made and is not made again. The figure to report is the last step's.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from sgan_mnist import (  # first: it sets Keras up
-    SGAN, accuracy, define_gan, descend, generate_real_samples, on_device, select_supervised_samples,
+    SGAN, accuracy, define_gan, descend, generate_real_samples, on_device, select_supervised_samples
 )
 
 # isort: split
@@ -27,7 +27,7 @@ import tensorflow as tf
 from keras import ops
 
 from mnist_data import InputError, load_real_samples
-from run_folder import ArgumentParser, run_command, save_model, set_up_device, versions, written_whole
+from run_folder import ArgumentParser, at_least, run_command, save_model, set_up_device, versions, written_whole
 from studies.networks import PRESETS, VARIANTS, count_weights, present_classifier
 
 FIRST = "first"  # as a --label-seed: no draw, but the first images of each class
@@ -37,8 +37,8 @@ def option(default, explanation, **how):
     return field(default=default, metadata={"help": explanation, **how})
 
 
-def seed_or_first(text):
-    return text if text == FIRST else int(text)
+def label_seed(text):
+    return text if text == FIRST else at_least(int, 0)(text)
 
 
 @dataclass
@@ -48,14 +48,15 @@ class Run:
     preset: str = option("tutorial", "whose networks and optimizer", choices=list(PRESETS))
     method: str = option("sgan", "the SGAN, or the same classifier alone", choices=["sgan", "alone"])
     variant: str = option("stacked", "the discriminator of the SGAN", choices=list(VARIANTS))
-    labels: int = option(100, "labelled images, the same number of each class")
-    label_seed: int | str = option(0, "which images keep their labels; 'first': the first ones of each class, and only the "
-                                      "images after the first --labels unlabelled, as in the second article",
-                                   type=seed_or_first)
-    seed: int = option(0, "for weights, noise and order")
-    unlabelled: int | None = option(None, "unlabelled images, the labelled ones among them (default: all)", type=int)
-    steps: int | None = option(None, "default: the article's; 2,000 for the classifier alone", type=int)
-    evaluate_every: int | None = option(None, "steps; changes nothing else (default: the preset's)", type=int)
+    labels: int = option(100, "labelled images, the same number of each class", type=at_least(int, 1))
+    label_seed: int | str = option(0, "which images keep their labels; 'first': the first ones of each class, and "
+                                      "only images after the first --labels unlabelled, as in the second article",
+                                   type=label_seed)
+    seed: int = option(0, "for weights, noise and order", type=at_least(int, 0))
+    unlabelled: int | None = option(None, "unlabelled images (default: all)", type=at_least(int, 1))
+    steps: int | None = option(None, "default: the article's; 2,000 for the classifier alone", type=at_least(int, 1))
+    evaluate_every: int | None = option(None, "steps; changes nothing else (default: the preset's)",
+                                        type=at_least(int, 1))
     data: str = option("mnist", "mnist, synthetic or FILE.npz")
 
     def __post_init__(self):
@@ -66,11 +67,6 @@ class Run:
             raise InputError("--method alone: has neither --variant nor --unlabelled images")
         if self.data == "auto":
             raise InputError("--data auto: could mix two data sets in one table; give mnist, synthetic or FILE.npz")
-        for name in ("labels", "steps", "evaluate_every", "unlabelled"):
-            if (getattr(self, name) or 1) < 1:
-                raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 1")
-        if self.seed < 0 or self.label_seed != FIRST and self.label_seed < 0:
-            raise InputError("--seed and --label-seed: must be at least 0")
 
     @property
     def name(self):
@@ -99,10 +95,13 @@ def write_result(path, result):
 
 
 def read_result(path):
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: cannot be read ({error}); delete it, and the run is made again") from None
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------------------
 # The images
 
 
@@ -111,23 +110,24 @@ def choose_rows(labels, n_classes, run):
     if run.label_seed == FIRST:
         share, rest = divmod(run.labels, n_classes)
         rows_of = [np.flatnonzero(labels == k)[:share] for k in range(n_classes)]
-        if rest or min(map(len, rows_of)) < max(share, 1):
-            raise InputError(f"--labels {run.labels}: not the same number, at least one, of each of {n_classes} classes")
+        if rest or min(map(len, rows_of)) < share:
+            raise InputError(f"--labels {run.labels}: must be a multiple of the number of classes, {n_classes}, and "
+                             "each of them must have enough images")
         labelled = np.sort(np.concatenate(rows_of))
-        unlabelled = np.arange(run.labels, len(labels))[:run.unlabelled]
+        always, others = labelled[:0], np.arange(run.labels, len(labels))
     else:
         labelled = select_supervised_samples(labels, run.labels, n_classes, run.label_seed)
-        others = np.random.default_rng([run.label_seed, 1]).permutation(np.setdiff1d(np.arange(len(labels)), labelled))
-        wanted = len(labels) if run.unlabelled is None else run.unlabelled
-        unlabelled = np.sort(np.concatenate([labelled, others[:max(0, wanted - len(labelled))]]))
-    if run.unlabelled and len(unlabelled) != run.unlabelled:
-        raise InputError(f"--unlabelled {run.unlabelled}: must be from {run.labels}, the labelled ones, to "
-                         f"{len(unlabelled)}" if run.unlabelled > len(unlabelled) else
-                         f"--unlabelled {run.unlabelled}: must be at least {run.labels}, the labelled ones")
+        always = labelled  # whoever has images with labels has them without, too
+        others = np.setdiff1d(np.arange(len(labels)), labelled)
+        others = np.random.default_rng([run.label_seed, 1]).permutation(others)
+    most = len(always) + len(others)
+    if not len(always) <= (run.unlabelled or most) <= most:
+        raise InputError(f"--unlabelled {run.unlabelled}: must be from {len(always)} (the labelled ones) to {most}")
+    unlabelled = np.sort(np.concatenate([always, others[:(run.unlabelled or most) - len(always)]]))
     return labelled, unlabelled
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------------------
 # The classifier alone
 
 
@@ -156,7 +156,7 @@ class Alone(keras.Model):
         return {mean.name: mean.result() for mean in self.means}
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------------------
 # The run
 
 
@@ -215,7 +215,7 @@ def keep_models(model, discriminator, run, folder):
 def parse_arguments(argv):
     parser = ArgumentParser(description=__doc__.split("\n")[0])
     for each in fields(Run):
-        how = {"type": type(each.default), **each.metadata}
+        how = {"type": str, **each.metadata}
         if "default" not in how["help"]:
             how["help"] += f" (default: {each.default})"
         parser.add_argument(f"--{each.name.replace('_', '-')}", default=each.default, **how)
@@ -244,14 +244,15 @@ def main(argv=None):
               "seconds_per_step": None, "seconds": None,
               "weights": count_weights(discriminator.supervised, discriminator.unsupervised),
               "unlabelled_images": len(unlabelled) if run.method == "sgan" else 0,
-              "versions": versions(), "device": device, "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or os.cpu_count(),
+              "versions": versions(), "device": device,
+              "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or os.cpu_count(),
               "data_fingerprint": dataset.fingerprint(), "history": [], "label_indices": labelled.tolist()}
     began = time.perf_counter()
     try:
         result["seconds_per_step"] = train(model, discriminator, dataset, run, result["history"])
         result["final"] = result["history"][-1]
     except Exception as error:  # whatever it is, it belongs into the table
-        result["error"] = f"{type(error).__name__}: {error}"[:500]
+        result["error"] = " ".join(f"{type(error).__name__}: {error}".split())[:500]
     result["seconds"] = round(time.perf_counter() - began, 1)
     write_result(path, result)
     if result["error"]:

@@ -5,8 +5,9 @@
     python -m studies.study variants                          the three discriminators and the classifier alone
     python -m studies.study labels                            more and fewer labels, and fewer unlabelled images
 
-Each run is one command (--list prints them all) that writes one file, RESULTS/raw/NAME.json; runs share nothing else. Giving
-the command again makes only the runs that are missing; then RESULTS/STUDY.csv, .md and .png are written from the files.
+Each run is one command (--list prints them all) that writes one file, RESULTS/raw/NAME.json; runs share nothing else.
+Giving the command again makes only the runs that are missing; then RESULTS/STUDY.csv, .md and .png are written from the
+files.
 """
 
 import inspect
@@ -23,15 +24,15 @@ from studies.run import FIRST, Run, read_result, result_path, write_result
 
 # isort: split
 from mnist_data import InputError
-from run_folder import ArgumentParser, run_command
+from run_folder import ArgumentParser, at_least, run_command
 from studies.tables import write_tables
 
 ROOT = Path(__file__).parents[1]
 EPOCH = 600  # steps of the tutorial's epoch on MNIST
-OVERHEAD = 25  # seconds of a run that are not training: starting TensorFlow, compiling, evaluating
+OVERHEAD = 40  # seconds of a run that are not training: starting TensorFlow, compiling, evaluating
 LABELS = (20, 50, 100, 200, 1000)
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------------------
 # The studies: what to run, in the order in which it is done. Their arguments are the command's options.
 
 
@@ -100,7 +101,7 @@ def command(run, results):
     return ["python", "-m", "studies.run", *run.arguments(), "--results", str(results)]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------------------
 # Working a list of runs off
 
 
@@ -113,14 +114,6 @@ def last_line(log):
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     lines = [line for line in lines if line.strip() and ".cc:" not in line and "absl::" not in line]
     return lines[-1].strip()[:200] if lines else "starting"
-
-
-def one_line_each(threads):
-    """The environment of a run that shares the machine with others: a few threads of its own."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
-    for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
-        environment.setdefault(name, str(threads))
-    return environment
 
 
 class Workers:
@@ -138,14 +131,20 @@ class Workers:
         self.total, self.failed = len(runs), 0
         self.running, self.expected, self.needed = {}, 0, 0
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        self.environment = one_line_each(max(1, cores // jobs))
+        paths = str(ROOT), os.environ.get("PYTHONPATH")
+        self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):  # runs side by side share the cores
+            self.environment.setdefault(name, str(max(1, cores // jobs)))
 
     def log(self, run):
         return Path(self.results) / "logs" / f"{run.name}.log"
 
     def work(self):
         """Make all runs that are missing. Raises InputError where the runs themselves are impossible."""
-        reported = 0
+        def stop(*_):
+            raise KeyboardInterrupt
+
+        before, reported = signal.signal(signal.SIGTERM, stop), 0
         try:
             while self.waiting or self.running:
                 while self.waiting and len(self.running) < self.jobs:
@@ -162,6 +161,7 @@ class Workers:
                 process.terminate()
             for process in self.running:
                 process.wait()
+            signal.signal(signal.SIGTERM, before)
 
     def start(self, run):
         log = self.log(run)
@@ -177,7 +177,7 @@ class Workers:
         said = last_line(self.log(run))
         if process.returncode == 2:
             raise InputError(f"{run.name}: {said}")
-        if process.returncode == 130:
+        if process.returncode in (130, -signal.SIGINT):
             raise KeyboardInterrupt
         self.expected += expected_seconds(run)
         self.needed += time.monotonic() - began
@@ -195,8 +195,9 @@ class Workers:
         left = sum(pace * expected_seconds(run) for run in self.waiting)
         left += sum(max(0, pace * expected_seconds(run) - (time.monotonic() - began))
                     for run, began in self.running.values())
-        print(f"{self.done} of {self.total} runs done, {self.failed} failed now; about {left / self.jobs / 60:.0f} minutes left",
-              flush=True)
+        failed = f" ({self.failed} failed)" if self.failed else ""
+        minutes = left / self.jobs / 60
+        print(f"{self.done} of {self.total} runs done{failed}; about {minutes:.0f} minutes left", flush=True)
         for run, _ in self.running.values():
             print(f"    {run.name}: {last_line(self.log(run))}", flush=True)
 
@@ -206,27 +207,21 @@ def said_at_the_end(path):
     return f"test accuracy {result['final']['test_accuracy']:.2%} after {result['seconds']:.0f} s"
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------------------
 # The command
 
 
-def numbers(text):
-    return tuple(int(number) for number in text.split(","))
+count = at_least(int, 1)
 
 
-def presets(text):
+def counts(text):
+    return tuple(count(number) for number in text.split(","))
+
+
+def preset_names(text):
     if not set(text.split(",")) <= PRESETS.keys():
         raise ValueError
     return tuple(text.split(","))
-
-
-def add_options(parser):
-    """The options that the comparison of discriminator_variants.py has too."""
-    parser.add_argument("--data", default="mnist", help="mnist, synthetic or FILE.npz (default: %(default)s)")
-    parser.add_argument("--results", default="results", metavar="FOLDER", help="(default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs side by side (default: %(default)s)")
-    parser.add_argument("--seeds", type=int, metavar="K")
-    parser.add_argument("--epochs", type=int, metavar="N", help=f"of the SGAN, {EPOCH} steps each; or --steps")
 
 
 def run_study(name, runs, results, jobs):
@@ -241,45 +236,42 @@ def run_study(name, runs, results, jobs):
     write_tables(name, runs, results)
 
 
-def stop_politely(*_):
-    raise KeyboardInterrupt
-
-
 def main(argv=None):
     parser = ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("name", choices=list(STUDIES), metavar="STUDY", help=", ".join(STUDIES))
-    add_options(parser)
-    parser.add_argument("--presets", type=presets, metavar="P,…", help=", ".join(PRESETS))
-    parser.add_argument("--labels", type=numbers, metavar="N,…")
-    parser.add_argument("--unlabelled", type=numbers, metavar="N,…")
-    parser.add_argument("--draws", type=int, metavar="N", help="of the labelled images")
-    parser.add_argument("--steps", type=int, metavar="N", help="of the SGAN")
-    parser.add_argument("--alone-steps", type=int, metavar="N", help="of the classifier alone")
+    parser.add_argument("--data", default="mnist", help="mnist, synthetic or FILE.npz (default: %(default)s)")
+    parser.add_argument("--results", default="results", metavar="FOLDER", help="(default: %(default)s)")
+    parser.add_argument("--jobs", type=count, default=1, metavar="N", help="runs side by side (default: %(default)s)")
     parser.add_argument("--list", action="store_true", help="only print the runs, one command each")
     parser.add_argument("--table", action="store_true", help="only make the tables of the runs there are")
     parser.add_argument("--retry", action="store_true", help="make failed runs again")
+    choices = parser.add_argument_group("what to run, where it is not to be the study's own choice").add_argument
+    choices("--presets", type=preset_names, metavar="P,…", help=", ".join(PRESETS))
+    choices("--labels", type=counts, metavar="N,…")
+    choices("--unlabelled", type=counts, metavar="N,…")
+    choices("--draws", type=count, metavar="N", help="draws of the labelled images")
+    choices("--seeds", type=count, metavar="K", help="seeds for weights and noise, for each draw")
+    choices("--epochs", type=count, metavar="N", help=f"of the SGAN, {EPOCH} steps each")
+    choices("--steps", type=count, metavar="N", help="of the SGAN, instead of --epochs")
+    choices("--alone-steps", type=count, metavar="N", help="of the classifier alone")
     args = vars(parser.parse_args(argv))
-    epochs, chosen = args.pop("epochs"), {key: args.pop(key) for key in
-                                          ("labels", "draws", "seeds", "presets", "unlabelled", "steps", "alone_steps")}
-    if epochs:
-        chosen["steps"] = epochs * EPOCH
-    name, results, jobs = args["name"], args["results"], args["jobs"]
-    runs = make_runs(name, args["data"], **{key: value for key, value in chosen.items() if value is not None})
-    if args["list"]:
-        for run in runs:
-            print(shlex.join(command(run, results)))
+    name, results, jobs, data = (args.pop(key) for key in ("name", "results", "jobs", "data"))
+    only_list, only_table, retry = (args.pop(key) for key in ("list", "table", "retry"))
+    if epochs := args.pop("epochs"):
+        args["steps"] = epochs * EPOCH
+    runs = make_runs(name, data, **{key: value for key, value in args.items() if value is not None})
+    if only_list:
+        print("\n".join(shlex.join(command(run, results)) for run in runs))
         return
-    if args["table"]:
-        return write_tables(name, runs, results)
-    if jobs < 1:
-        raise InputError(f"--jobs {jobs}: must be at least 1")
-    if args["retry"]:
-        for path in {result_path(results, run) for run in runs}:
+    if only_table:
+        write_tables(name, runs, results)
+        return
+    if retry:
+        for path in [result_path(results, run) for run in runs]:
             if path.exists() and read_result(path)["error"]:
                 path.unlink()
     run_study(name, runs, results, jobs)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, stop_politely)
     run_command(main)

@@ -10,18 +10,19 @@ from mnist_data import InputError
 from run_folder import written_whole
 from studies.run import FIRST, read_result, result_path
 
-# Published test errors on MNIST in per cent, mean and standard deviation where there are several runs. Their networks,
+# Published test errors on MNIST in per cent, mean ± standard deviation where there are several runs. Their networks,
 # budgets and choice of models differ from ours: a frame, not a race.
+ODENA = "SGAN (Odena 2016, arXiv 1606.01583)"
 PUBLISHED_ERRORS = {
-    "SGAN (Odena 2016, arXiv 1606.01583)": {50: (11.7,), 100: (7.2,), 1000: (3.6,)},
-    "feature matching (Salimans et al. 2016, arXiv 1606.03498)": {20: (16.77, 4.52), 50: (2.21, 1.36), 100: (0.93, 0.065),
-                                                                  200: (0.90, 0.04)},
-    "the same, ensemble of 10": {100: (0.86, 0.06), 200: (0.81, 0.04)},
-    "CatGAN (arXiv 1511.06390)": {100: (1.91, 0.10)},
-    "Triple-GAN": {20: (4.81, 4.95), 50: (1.56, 0.72), 100: (0.91, 0.58)},
-    "Bad GAN (arXiv 1705.09783)": {100: (0.795, 0.098)},
-    "Ladder + PBWN": {20: (2.52, 2.42), 50: (1.06, 0.48), 100: (0.91, 0.05)},
-    "Ladder network": {50: (1.62, 0.65), 100: (1.06, 0.37)},
+    ODENA: {50: "11.7", 100: "7.2", 1000: "3.6"},
+    "feature matching (Salimans et al. 2016, arXiv 1606.03498)":
+        {20: "16.77 ± 4.52", 50: "2.21 ± 1.36", 100: "0.93 ± 0.065", 200: "0.90 ± 0.04"},
+    "the same, ensemble of 10": {100: "0.86 ± 0.06", 200: "0.81 ± 0.04"},
+    "CatGAN (arXiv 1511.06390)": {100: "1.91 ± 0.10"},
+    "Triple-GAN": {20: "4.81 ± 4.95", 50: "1.56 ± 0.72", 100: "0.91 ± 0.58"},
+    "Bad GAN (arXiv 1705.09783)": {100: "0.795 ± 0.098"},
+    "Ladder + PBWN": {20: "2.52 ± 2.42", 50: "1.06 ± 0.48", 100: "0.91 ± 0.05"},
+    "Ladder network": {50: "1.62 ± 0.65", 100: "1.06 ± 0.37"},
 }
 # The second article's, one run each: test accuracy in per cent after so many steps.
 PUBLISHED_ARTICLE = {"sgan": {500: 75.9, 2000: 86.9, 2500: 89.8, 6000: 90.67}, "alone": {400: 66.63}}
@@ -31,11 +32,11 @@ def load_results(runs, results):
     """The results of those runs that have one, in order. Raises InputError where they come of different data."""
     found = [read_result(path) for path in (result_path(results, run) for run in runs) if path.exists()]
     if len({result.get("data_fingerprint") for result in found} - {None}) > 1:
-        raise InputError(f"{results}: results of the same names come of different images; use a folder for each data set")
+        raise InputError(f"{results}: its results come of different images; use a folder for each data set")
     return found
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------------------
 # Rows and groups
 
 
@@ -44,13 +45,14 @@ def as_row(result):
     settings, final = result["settings"], result.get("final") or {}
     history = result.get("history") or []
     return {
-        **{name: settings[name] for name in ("preset", "method", "variant", "labels", "label_seed", "seed", "unlabelled",
-                                             "steps")},
+        **{name: settings[name] for name in ("preset", "method", "variant", "labels", "label_seed", "seed",
+                                             "unlabelled", "steps")},
         "train_accuracy": final.get("train_accuracy"),
         "test_accuracy": final.get("test_accuracy"),
         "oracle_test_accuracy": max((row["test_accuracy"] for row in history), default=None) if final else None,
         "seconds_per_step": result.get("seconds_per_step"),
         "weights": result.get("weights"),
+        "unlabelled_images": result.get("unlabelled_images"),
         "error": result["error"] or "",
         "name": result["name"],
     }
@@ -62,11 +64,16 @@ def group_of(row):
             row["steps"])
 
 
-def title_of(group):
+def title_of(group, leave_out=None):
+    """A group in words; `leave_out` "labels" or "unlabelled" for a line that goes over their number."""
     preset, method, variant, labels, unlabelled, first, steps = group
     what = f"SGAN, {variant}" if method == "sgan" else "classifier alone"
-    return (f"{preset}: {what}, {labels} labels" + (" (the article's own)" if first else "")
-            + (f", {unlabelled:,} unlabelled" if unlabelled else "") + f", {steps:,} steps")
+    words = [f"{preset}: {what}"]
+    if leave_out != "labels":
+        words.append(f"{labels:,} labels" + (" (the article's own)" if first else ""))
+    if unlabelled and leave_out != "unlabelled":
+        words.append(f"{unlabelled:,} unlabelled")
+    return ", ".join([*words, f"{steps:,} steps"])
 
 
 def groups(rows):
@@ -78,7 +85,7 @@ def groups(rows):
 
 
 def differences(rows, others):
-    """Test accuracies of `rows` minus those of `others` at the same network, labels, draw and seed, finished ones only."""
+    """Test accuracies of `rows` minus those of `others` with the same network, labels, draw and seed."""
     def pair(row):
         return tuple(row[name] for name in ("preset", "labels", "label_seed", "seed"))
 
@@ -98,7 +105,16 @@ def finished(rows, name):
     return [row[name] for row in rows if not row["error"]]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+def finished_histories(results):
+    """{group: the histories of its runs}."""
+    found = {}
+    for result in results:
+        if not result["error"]:
+            found.setdefault(group_of(as_row(result)), []).append(result["history"])
+    return found
+
+
+# --------------------------------------------------------------------------------------------------------------
 # Tables
 
 
@@ -113,13 +129,15 @@ def main_table(rows):
     stacked = [row for row in rows if row["method"] == "sgan" and row["variant"] == "stacked" and not row["unlabelled"]]
     several = len({row["variant"] for row in rows}) > 1
     header = ["run", "test accuracy, %", "training set, %", "minus alone, same draws",
-              *(["minus stacked, same draws"] if several else []), "oracle: best test, %", "seconds a step", "weights", "failed"]
+              *(["minus stacked, same draws"] if several else []), "oracle: best test, %", "seconds a step", "weights",
+              "failed"]
     lines = []
     for group, members in groups(rows).items():
         sgan, is_stacked = group[1] == "sgan", group[2] == "stacked"
         costs = finished(members, "seconds_per_step")
         lines.append([
-            title_of(group), mean_std(finished(members, "test_accuracy")), mean_std(finished(members, "train_accuracy")),
+            title_of(group),
+            mean_std(finished(members, "test_accuracy")), mean_std(finished(members, "train_accuracy")),
             mean_std(differences(members, alone), "+") if sgan else "",
             *([mean_std(differences(members, stacked), "+") if sgan and not is_stacked else ""] if several else []),
             mean_std(finished(members, "oracle_test_accuracy")), f"{np.mean(costs):.3f}" if costs else "–",
@@ -134,10 +152,10 @@ def article_table(results):
     lines = [["published: SGAN, the article's own labels, one run", *PUBLISHED_ARTICLE["sgan"].values()],
              ["published: classifier alone, 400 updates, one run, labelled images drawn with repetition", *[""] * 3,
               PUBLISHED_ARTICLE["alone"][400]]]
-    for group, members in groups([{**as_row(result), "history": result.get("history", [])} for result in results]).items():
-        at = {step: [row["test_accuracy"] for member in members if not member["error"] for row in member["history"]
-                     if row["step"] == step] for step in (*shown[:-1], group[-1])}
-        lines.append([title_of(group), *(mean_std(values) if values else "" for values in at.values())])
+    for group, histories in finished_histories(results).items():
+        at = [[row["test_accuracy"] for history in histories for row in history if row["step"] == step]
+              for step in (*shown[:-1], group[-1])]
+        lines.append([title_of(group), *(mean_std(values) if values else "" for values in at)])
     return markdown(["test accuracy, %", *(f"after {step:,} steps" for step in shown[:-1]), "last step"], lines)
 
 
@@ -145,54 +163,50 @@ def errors_table(rows):
     """Test errors by number of labels, beside the published ones."""
     counts = sorted({row["labels"] for row in rows} | {20, 50, 100, 200, 1000})
 
-    def show(mean, std=None):
-        return f"{mean:.2f}" + ("" if std is None else f" ± {std:.2f}")
-
     table = {}
     for group, members in groups(rows).items():
-        values = [100 * (1 - value) for value in finished(members, "test_accuracy")]
+        values = [1 - value for value in finished(members, "test_accuracy")]
         if values and not group[4]:
-            line = table.setdefault("ours: " + title_of(group).replace(f", {group[3]} labels", ""), {})
-            line[group[3]] = (np.mean(values), np.std(values, ddof=1)) if len(values) > 1 else (np.mean(values),)
+            table.setdefault("ours: " + title_of(group, leave_out="labels"), {})[group[3]] = mean_std(values)
     table.update({"published: " + name: errors for name, errors in PUBLISHED_ERRORS.items()})
-    lines = [[name, *(show(*errors[n]) if n in errors else "" for n in counts)] for name, errors in table.items()]
+    lines = [[name, *(errors.get(n, "") for n in counts)] for name, errors in table.items()]
     return markdown(["test error, %", *(f"{n:,} labels" for n in counts)], lines)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------------------
 # Pictures
 
 
 def draw_curves(axes, results):
     """Test accuracy against steps: a thin line a run, a thick one for a group's mean."""
-    found = {}
-    for result in results:
-        if not result["error"]:
-            found.setdefault(group_of(as_row(result)), []).append(result["history"])
-    for i, (group, histories) in enumerate(found.items()):
-        curves = [([row["step"] for row in history], [100 * row["test_accuracy"] for row in history]) for history in histories]
-        for steps, accuracies in curves:
-            axes.plot(steps, accuracies, color=f"C{i}", alpha=0.25, linewidth=1)
-        steps = sorted(set.intersection(*(set(steps) for steps, _ in curves)))
-        means = np.mean([[dict(zip(*curve))[step] for step in steps] for curve in curves], axis=0)
+    for i, (group, histories) in enumerate(finished_histories(results).items()):
+        curves = [{row["step"]: 100 * row["test_accuracy"] for row in history} for history in histories]
+        for curve in curves:
+            axes.plot(curve.keys(), curve.values(), color=f"C{i}", alpha=0.25, linewidth=1)
+        steps = sorted(set.intersection(*map(set, curves)))
+        means = [np.mean([curve[step] for curve in curves]) for step in steps]
         axes.plot(steps, means, color=f"C{i}", marker=".", label=f"{title_of(group)} (n = {len(curves)})")
     axes.set(xlabel="steps", ylabel="test accuracy, %")
 
 
 def draw_errors(axes, rows, over):
-    """Test error with error bars against the number of labels, or of unlabelled images."""
-    lines = {}
+    """Test error with error bars against the number of "labels", or of "unlabelled" images, all of them included."""
+    fewer = {group[:4] for group in groups(rows) if group[4]}
+    lines, numbers = {}, set()
     for group, members in groups(rows).items():
         values = [100 * (1 - value) for value in finished(members, "test_accuracy")]
-        x = {"labels": group[3], "unlabelled": group[4]}[over]
-        if values and x and (over == "unlabelled" or not group[4]):
-            what = title_of(group).replace(f", {x:,} {over}", "").replace(f", {x} {over}", "")
-            lines.setdefault(what, []).append((x, np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0))
+        if values and (group[:4] in fewer if over == "unlabelled" else not group[4]):
+            number = members[0]["unlabelled_images"] if over == "unlabelled" else group[3]
+            spread = np.std(values, ddof=1) if len(values) > 1 else 0
+            lines.setdefault(title_of(group, leave_out=over), []).append((number, np.mean(values), spread))
+            numbers.add(number)
     for what, points in lines.items():
-        x, means, stds = zip(*sorted(points))
-        axes.errorbar(x, means, stds, marker=".", capsize=3, label=what)
-    axes.set(xlabel={"labels": "labelled images", "unlabelled": "unlabelled images"}[over], ylabel="test error, %",
-             xscale="log", yscale="log")
+        x, means, spreads = zip(*sorted(points))
+        axes.errorbar(x, means, spreads, marker=".", capsize=3, label=what)
+    axes.set(xlabel="unlabelled images" if over == "unlabelled" else "labelled images", ylabel="test error, %",
+             xscale="log", ylim=(0, None))
+    axes.set_xticks(sorted(numbers), [f"{number:,}" for number in sorted(numbers)])
+    axes.minorticks_off()
 
 
 def save_picture(name, results, rows, path):
@@ -209,15 +223,15 @@ def save_picture(name, results, rows, path):
         else:
             draw_errors(axes, rows, panel)
             if panel == "labels":
-                odena, errors = zip(*PUBLISHED_ERRORS["SGAN (Odena 2016, arXiv 1606.01583)"].items())
-                axes.plot(odena, [error[0] for error in errors], "k*", label="published, SGAN (Odena 2016)")
-        axes.grid(alpha=0.3, which="both")
+                errors = PUBLISHED_ERRORS[ODENA]
+                axes.plot(errors.keys(), [float(error) for error in errors.values()], "k*", label=f"published: {ODENA}")
+        axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     with written_whole(path) as temporary:
         figure.savefig(temporary, dpi=110)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------------------
 
 
 def write_tables(name, runs, results):
@@ -236,9 +250,9 @@ def write_tables(name, runs, results):
     done = {row["name"] for row in rows}
     missing = [f"- not run: {run.name}" for run in runs if run.name not in done]
     machines = sorted({f"{r['device']}, {r['threads']} threads a run" for r in found if r.get("device")})
-    notes = [f"{len(rows)} of {len(runs)} runs done, {len(failed)} of these failed. Mean ± standard deviation over runs; "
-             "all figures are the last step's, but for the column named oracle, which chooses the step by the test labels. "
-             "Failed runs count in no mean. Measured on: " + "; ".join(machines) + ".", *failed, *missing]
+    notes = [f"{len(rows)} of {len(runs)} runs done, {len(failed)} of these failed; failed runs count in no mean.",
+             "Mean ± standard deviation over runs. All figures are the last step's, but for the column named oracle,",
+             f"which chooses the step by the test labels. Measured on: {'; '.join(machines)}.", "", *failed, *missing]
     text = f"# {name}\n\n" + main_table(rows)
     if name == "article":
         text += "\n## Beside the article's figures\n\n" + article_table(found)

@@ -1,0 +1,444 @@
+"""The studies: the second article's networks, the variants' updates, one run, a study of several, and its tables."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import sgan_mnist
+
+# isort: split
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mnist_data import InputError, load_real_samples
+from studies import networks, study, tables
+from studies import run as one_run
+from studies.networks import PRESETS, VARIANTS, count_weights
+from studies.run import FIRST, Run, build, choose_rows, read_result, result_path, write_result
+
+ROOT = Path(study.ROOT)
+SHAPE = (8, 8, 1)
+
+
+@pytest.fixture(scope="module")
+def small_digits(digits, tmp_path_factory):
+    """An .npz file of 8x8 digits: the synthetic ones, cropped and averaged."""
+    def shrink(images):
+        return images[:, 2:26, 2:26, 0].reshape(-1, 8, 3, 8, 3).mean(axis=(2, 4)).astype("uint8")
+
+    path = tmp_path_factory.mktemp("data") / "small.npz"
+    np.savez(path, x_train=shrink(digits.train_images), y_train=digits.train_labels,
+             x_test=shrink(digits.test_images), y_test=digits.test_labels)
+    return path
+
+
+@pytest.fixture(scope="module")
+def small_dataset(small_digits):
+    return load_real_samples(str(small_digits))
+
+
+def make(dataset, preset="tutorial", dropout=True, **settings):
+    """(SGAN or Alone, Discriminator) on 20 labelled images."""
+    keras.utils.set_random_seed(0)
+    run = Run(preset=preset, labels=20, data="small.npz", **settings)
+    model, discriminator = build(run, dataset, *choose_rows(dataset.train_labels, 10, run))
+    if not dropout:
+        discriminator.classifier.get_layer("dropout").rate = 0
+    return model, discriminator
+
+
+def batches(n=4):
+    random = np.random.default_rng(0)
+    labelled, unlabelled = random.uniform(-1, 1, (2, n, *SHAPE)).astype("float32")
+    noise = random.normal(size=(2 * n, 100)).astype("float32")
+    return [tf.constant(each) for each in (labelled, np.arange(n), unlabelled, noise[:n], noise[n:])]
+
+
+def values(weights):
+    return [weight.numpy() for weight in weights]
+
+
+# --- the second article's networks ---
+
+
+def test_weights_of_the_articles_networks():
+    discriminator = VARIANTS["stacked"]((28, 28, 1), 10, PRESETS["article"].optimizer, networks.article_body)
+    assert count_weights(discriminator.supervised, discriminator.unsupervised) == 113_930
+    g_model = networks.article_generator(100)
+    assert g_model.count_params() == 1_637_121
+    assert g_model(np.zeros((2, 100))).shape == (2, 28, 28, 1)
+
+
+@pytest.mark.parametrize("preset, half, gan, rate, beta_1", [
+    ("tutorial", 50, 100, 2e-4, 0.5), ("article", 32, 32, 1e-3, 0.9),
+])
+def test_presets_train_with_their_batches_and_optimizers(small_dataset, preset, half, gan, rate, beta_1):
+    sgan, roles = make(small_dataset, preset)
+    seen = []
+    sgan.update = lambda *batch: seen.extend(len(each) for each in batch) or {mean.name: 0.0 for mean in sgan.means}
+    sgan.train_step(None)
+    assert seen == [half, half, half, half, gan]
+    optimizers = [model.optimizer for model in (roles.supervised, roles.unsupervised, sgan.gan_model)]
+    assert len(set(map(id, optimizers))) == 3
+    for optimizer in optimizers:
+        assert float(optimizer.learning_rate) == pytest.approx(rate) and optimizer.beta_1 == beta_1
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_moving_statistics_follow_the_real_images_alone(small_dataset, compiled):
+    """Labelled and unlabelled images move the discriminator's, by their batch statistics; generated ones and the
+    generator's update leave them. The generator's own move in its update alone."""
+    sgan, roles = make(small_dataset, "article")
+    for model in (roles.supervised, roles.unsupervised, sgan.gan_model):
+        model.optimizer.learning_rate = 0.0
+    batch = batches()
+    start = values(roles.judge.weights)
+    generator = values(sgan.g_model.non_trainable_weights)
+    roles.judge(batch[0], training=True)
+    roles.judge(batch[2], training=True)
+    expected = values(roles.judge.weights)
+    sgan.g_model(batch[4], training=True)
+    generator_expected = values(sgan.g_model.non_trainable_weights)
+    roles.judge.set_weights(start)
+    for weight, value in zip(sgan.g_model.non_trainable_weights, generator):
+        weight.assign(value)
+
+    (tf.function(sgan.update) if compiled else sgan.update)(*batch)
+
+    assert len(roles.judge.non_trainable_weights) == 4 and len(generator) == 4
+    for weight, value, before in zip(roles.judge.weights, expected, start):
+        np.testing.assert_allclose(weight, value, rtol=1e-5, atol=1e-6, err_msg=weight.path)
+        assert np.array_equal(value, before) != ("moving" in weight.path)
+    for weight, value in zip(sgan.g_model.non_trainable_weights, generator_expected):
+        np.testing.assert_allclose(weight, value, rtol=1e-5, atol=1e-6, err_msg=weight.path)
+
+
+def test_every_update_uses_batch_statistics(small_dataset):
+    """All losses are those of training mode, from which the moving statistics are far."""
+    sgan, roles = make(small_dataset, "article", dropout=False)
+    for weight in roles.judge.non_trainable_weights:
+        weight.assign(0.01 + 0 * weight)
+    for model in (roles.supervised, roles.unsupervised, sgan.gan_model):
+        model.optimizer.learning_rate = 0.0
+    labelled, labels, unlabelled, fake_noise, gan_noise = batches()
+
+    def real(images, training):  # mean of -log P(real)
+        return float(-np.log(roles.judge(images, training=training)).mean())
+
+    fake = sgan.g_model(fake_noise, training=False)
+    generated = sgan.g_model(gan_noise, training=True)
+    expected = {"d_loss_real": real(unlabelled, True), "g_loss": real(generated, True),
+                "d_loss_fake": float(-np.log(1 - roles.judge(fake, training=True)).mean()),
+                "c_loss": float(-np.log(roles.classifier(labelled, training=True).numpy()[range(4), labels]).mean())}
+    figures = sgan.update(*batches())
+    for name, value in expected.items():
+        assert float(figures[name]) == pytest.approx(value, rel=1e-3), name
+    assert real(generated, False) != pytest.approx(expected["g_loss"], rel=0.1)
+
+
+# --- the variants ---
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_each_update_moves_exactly_the_right_weights(small_dataset, variant):
+    """Which weights move where only one optimizer has a learning rate."""
+    sgan, roles = make(small_dataset, variant=variant)
+    models = {"c": roles.supervised, "d": roles.unsupervised, "g": sgan.gan_model}
+    alone = {"shared": {"c": "class", "d": "real"}}.get(variant, {})  # layers that only one of the two updates moves
+    for active in ("c", "d", "g"):
+        for model in models.values():
+            model.optimizer.learning_rate = 0.0
+        models[active].optimizer.learning_rate = 1e-3
+        weights = list({id(w): w for each in (roles.supervised, roles.unsupervised, sgan.g_model)
+                        for w in each.trainable_weights}.values())
+        before = values(weights)
+        sgan.update(*batches())
+        for weight, value in zip(weights, before):
+            if active == "g":
+                moves = any(weight is each for each in sgan.g_model.weights)
+            else:
+                owner = weight.path.split("/")[0]
+                others = {layer for update, layer in alone.items() if update != active}
+                moves = owner not in others and not any(weight is each for each in sgan.g_model.weights)
+            assert np.array_equal(weight, value) != moves, (active, weight.path)
+
+
+def test_multi_output_update_is_the_plain_sum_on_the_stated_targets(small_dataset):
+    """Labelled images carry (1, class), unlabelled ones (1, K), generated ones (0, K): as `train_on_batch` has it."""
+    sgan, roles = make(small_dataset, variant="multi-output", dropout=False)
+    _, plain = make(small_dataset, variant="multi-output", dropout=False)
+    plain.supervised.set_weights(roles.supervised.get_weights())
+    labelled, labels, unlabelled, fake_noise, _ = batch = batches()
+    fake = np.array(sgan.g_model(fake_noise, training=False))
+    ones, unknown = np.ones((4, 1)), np.full(4, 10)
+    losses = []
+    for images, targets in ((labelled, [ones, labels]), (unlabelled, [ones, unknown]), (fake, [0 * ones, unknown])):
+        plain.supervised.reset_metrics()
+        losses.append(plain.supervised.train_on_batch(np.array(images), [np.array(each) for each in targets])[0])
+
+    figures = sgan.update(*batch)
+
+    for name, loss in zip(("c_loss", "d_loss_real", "d_loss_fake"), losses):
+        assert float(figures[name]) == pytest.approx(float(loss), rel=1e-4), name
+    for ours, theirs in zip(roles.supervised.weights, plain.supervised.weights):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5, err_msg=ours.path)
+
+
+def test_multi_output_accuracy_is_over_the_first_classes(small_dataset):
+    """Where the extra class wins, the best of the others counts."""
+    sgan, roles = make(small_dataset, variant="multi-output")
+    kernel, bias = roles.supervised.get_layer("class").get_weights()
+    roles.supervised.get_layer("class").set_weights([0 * kernel, np.eye(11)[3] + 5 * np.eye(11)[10]])
+    images, _, *others = batches()
+    assert float(sgan.update(images, tf.constant([3, 3, 3, 5]), *others)["c_accuracy"]) == 0.75
+
+
+def test_saved_classifier_of_the_multi_output_model_equals_slicing(small_dataset, tmp_path):
+    sgan, roles = make(small_dataset, variant="multi-output")
+    sgan.update(*batches())
+    one_run.keep_models(sgan, roles, Run(variant="multi-output"), tmp_path)
+    images = np.random.default_rng(1).uniform(-1, 1, (6, *SHAPE)).astype("float32")
+    first = np.array(roles.supervised(images)[1])[:, :10]
+    loaded = keras.models.load_model(tmp_path / "c_model_12000.h5")
+    np.testing.assert_allclose(loaded.predict(images, verbose=0), first / first.sum(1, keepdims=True), atol=1e-6)
+    loss, accuracy = loaded.evaluate(images, first.argmax(1), verbose=0)
+    assert accuracy == 1 and np.isfinite(loss)
+    assert {type(layer).__module__.split(".")[0] for layer in loaded.layers} == {"keras"}
+
+
+# --- one run ---
+
+
+def test_which_images_are_labelled_and_unlabelled():
+    labels = np.random.default_rng(0).integers(0, 10, 1000)
+    drawn, unlabelled = choose_rows(labels, 10, Run(labels=20, label_seed=3))
+    assert np.array_equal(drawn, sgan_mnist.select_supervised_samples(labels, 20, 10, 3))
+    assert np.array_equal(unlabelled, np.arange(1000))
+    again, fewer = choose_rows(labels, 10, Run(labels=20, label_seed=3, unlabelled=50))
+    assert np.array_equal(again, drawn) and len(set(fewer)) == 50 and set(drawn) <= set(fewer)
+    first, others = choose_rows(labels, 10, Run(labels=20, label_seed=FIRST))
+    assert all(np.array_equal(first[labels[first] == k], np.flatnonzero(labels == k)[:2]) for k in range(10))
+    assert np.array_equal(others, np.arange(20, 1000))
+    for wrong in (dict(unlabelled=10), dict(unlabelled=1001), dict(labels=25), dict(labels=25, label_seed=FIRST),
+                  dict(labels=5, label_seed=FIRST), dict(labels=5000, label_seed=FIRST)):
+        with pytest.raises(InputError, match="must be"):
+            choose_rows(labels, 10, Run(**{"labels": 20, **wrong}))
+
+
+@pytest.mark.parametrize("arguments, complaint", [
+    (["--data", "auto"], "--data auto"), (["--method", "alone", "--variant", "shared"], "--method alone"),
+    (["--steps", "0"], "--steps"), (["--label-seed", "x"], "--label-seed"), (["--data", "none.npz"], "none.npz"),
+])
+def test_runs_that_cannot_be_made(arguments, complaint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=complaint):
+        one_run.main(arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_says_all_about_itself_and_the_classifier_alone_learns(small_digits, tmp_path, capsys):
+    arguments = ["--method", "alone", "--labels", "100", "--steps", "250", "--evaluate-every", "100",
+                 "--data", str(small_digits), "--results", str(tmp_path), "--keep", str(tmp_path / "kept")]
+    one_run.main(arguments)
+    (path,) = (tmp_path / "raw").iterdir()
+    result = read_result(path)
+    assert path.stem == result["name"] == "small-tutorial-alone-100labels-draw_0-seed0-250steps"
+    assert result["settings"]["data"] == "small.npz" and str(tmp_path) not in path.read_text()
+    assert [row["step"] for row in result["history"]] == [100, 200, 250] and result["history"][-1] == result["final"]
+    assert result["final"]["c_accuracy"] > 0.9 and result["final"]["test_accuracy"] > 0.5 and result["error"] is None
+    assert result["seconds_per_step"] > 0 and len(result["label_indices"]) == 100
+    dataset = load_real_samples(str(small_digits))
+    c_model = keras.models.load_model(tmp_path / "kept" / "c_model_0250.h5")
+    assert sgan_mnist.accuracy(c_model, dataset.test_images, dataset.test_labels) == result["final"]["test_accuracy"]
+    assert (tmp_path / "kept" / "c_model_0250.h5").stat().st_size < 1.2 * 4 * result["weights"] + 50_000
+
+    one_run.main(arguments[:-2])
+    assert "done already" in capsys.readouterr().out
+
+
+def test_the_tutorials_preset_is_the_training_script(small_digits, tmp_path):
+    """Same seeds, same weights, however the steps are cut into pieces."""
+    common = ["--data", str(small_digits), "--labels", "20", "--seed", "5", "--label-seed", "7"]
+    sgan_mnist.main([*common, "--epochs", "1", "--steps-per-epoch", "3", "--out", str(tmp_path / "sgan")])
+    one_run.main([*common, "--steps", "3", "--evaluate-every", "2", "--results", str(tmp_path),
+                  "--keep", str(tmp_path / "run")])
+    for name in ("c_model_0003.h5", "g_model_0003.h5"):
+        ours, theirs = (keras.models.load_model(tmp_path / each / name, compile=False) for each in ("run", "sgan"))
+        for a, b in zip(ours.weights, theirs.weights):
+            np.testing.assert_array_equal(a, b, err_msg=a.path)
+
+
+def test_a_training_that_diverges_is_recorded(small_digits, tmp_path, monkeypatch):
+    monkeypatch.setitem(PRESETS, "tutorial", replace(PRESETS["tutorial"], learning_rate=1e30))
+    run = Run(method="alone", labels=20, steps=10, data=str(small_digits))
+    with pytest.raises(SystemExit) as stop:
+        one_run.main([*run.arguments(), "--results", str(tmp_path)])
+    result = read_result(result_path(tmp_path, run))
+    assert stop.value.code == 1 and "diverged" in result["error"] and result["final"] is None
+
+
+# --- a study of several runs ---
+
+
+def hand_made(run, test_accuracy, **others):
+    return {"name": run.name, "settings": {**vars(run), "data": "x"}, "error": None, "seconds_per_step": 0.5,
+            "weights": 7, "unlabelled_images": run.unlabelled or 60000,
+            "threads": 1, "device": "none", "data_fingerprint": "f", "seconds": 1,
+            "history": [{"step": 500, "test_accuracy": test_accuracy + 0.1, "train_accuracy": 0.5},
+                        {"step": run.steps, "test_accuracy": test_accuracy, "train_accuracy": 0.5}],
+            "final": {"step": run.steps, "test_accuracy": test_accuracy, "train_accuracy": 0.5}, **others}
+
+
+def fake_command(run, results):
+    """Instead of training, write a hand-made result, or end without one for the draw 1."""
+    path = result_path(results, run)
+    code = "import os, pathlib, sys; os.kill(os.getpid(), 9)"
+    if run.label_seed != 1:
+        code = ("import pathlib, sys; p = pathlib.Path(sys.argv[1]); p.parent.mkdir(exist_ok=True); "
+                "p.write_text(sys.argv[2]); print('made')")
+    return ["python", "-c", code, str(path), json.dumps(hand_made(run, 0.75))]
+
+
+def test_a_study_makes_what_is_missing_and_records_what_fails(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(study, "command", fake_command)
+    arguments = ["article", "--draws", "3", "--labels", "100", "--jobs", "2", "--results", str(tmp_path)]
+    runs = study.make_runs("article", "mnist", draws=3)
+    write_result(result_path(tmp_path, runs[0]), hand_made(runs[0], 0.5))
+
+    study.main(arguments)
+    output = capsys.readouterr().out
+    assert "8 runs, 1 of them done already" in output and "FAILED" in output and "minutes left" in output
+    results = [read_result(result_path(tmp_path, run)) for run in runs]
+    assert [bool(result["error"]) for result in results] == [run.label_seed == 1 for run in runs]
+    assert results[0]["final"]["test_accuracy"] == 0.5 and results[1]["final"]["test_accuracy"] == 0.75
+    text = (tmp_path / "article.md").read_text()
+    assert text.count("- failed: mnist-article") == 2 and "status -9" in text and "90.67" in text
+    assert (tmp_path / "article.png").read_bytes().startswith(b"\x89PNG")
+
+    study.main(arguments)
+    assert "8 runs, 8 of them done already" in capsys.readouterr().out
+    study.main([*arguments, "--retry"])
+    assert "8 runs, 6 of them done already" in capsys.readouterr().out
+
+
+def test_a_study_that_cannot_be_made_stops_and_records_nothing(tmp_path, monkeypatch):
+    code = "import sys; print('run.py: no such file'); sys.exit(2)"
+    monkeypatch.setattr(study, "command", lambda run, results: ["python", "-c", code])
+    with pytest.raises(InputError, match="no such file"):
+        study.main(["article", "--results", str(tmp_path)])
+    assert not (tmp_path / "raw").exists()
+    with pytest.raises(InputError, match="--unlabelled.*'article'"):
+        study.main(["article", "--unlabelled", "5"])
+
+
+def test_ctrl_c_stops_the_runs_and_says_how_to_go_on(tmp_path, monkeypatch):
+    processes = []
+
+    def slow(run, results):
+        if len(processes) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        processes.append(run)
+        return ["python", "-c", "import time; time.sleep(60)"]
+
+    monkeypatch.setattr(study, "command", slow)
+    started = []
+    monkeypatch.setattr(study.subprocess, "Popen", lambda *a, **k: started.append(REAL_POPEN(*a, **k)) or started[-1])
+    with pytest.raises(KeyboardInterrupt, match="0 of 12 runs are done; the same command goes on"):
+        study.main(["article", "--jobs", "3", "--results", str(tmp_path)])
+    assert len(started) == 2 and all(process.poll() is not None for process in started)
+    assert not (tmp_path / "raw").exists()
+
+
+REAL_POPEN = subprocess.Popen
+
+
+def test_listed_commands_run_and_the_study_then_finds_them_done(small_digits, tmp_path):
+    """As a job array would have it: every line of --list, then --table."""
+    options = ["alone", "--presets", "article", "--labels", "20", "--draws", "1", "--alone-steps", "3",
+               "--data", str(small_digits), "--results", str(tmp_path)]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+    def output(command):
+        return subprocess.run(command, cwd=ROOT, env=environment, shell=True, text=True, capture_output=True,
+                              check=True, timeout=200).stdout
+
+    (line,) = output(f"python -m studies.study {' '.join(options)} --list").splitlines()
+    assert line.startswith("python -m studies.run ")
+    assert "written: " in output(line)
+    study.main([*options, "--table"])
+    assert "1 of 1 runs done" in (tmp_path / "alone.md").read_text()
+
+
+def test_compare_is_the_study_of_the_variants(tmp_path, capsys):
+    import discriminator_variants
+
+    discriminator_variants.main(["--compare", "--epochs", "1", "--seeds", "3", "--data", "d.npz", "--list"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 12 and sum("--method alone" in line for line in lines) == 3
+    assert sum("--variant multi-output" in line and "--steps 600" in line for line in lines) == 3
+    with pytest.raises(InputError, match="--epochs"):
+        discriminator_variants.main(["--epochs", "1"])
+
+
+# --- the tables ---
+
+
+def test_tables_hold_the_numbers_that_numpy_gives(tmp_path):
+    runs = study.make_runs("variants", "mnist", seeds=3)
+    random = np.random.default_rng(0)
+    figures = {}
+    for run in runs:
+        figures[run.method, run.variant, run.seed] = value = random.uniform(0.5, 0.9)
+        write_result(result_path(tmp_path, run), hand_made(run, value))
+    failed = next(run for run in runs if run.variant == "shared" and run.seed == 1)
+    write_result(result_path(tmp_path, failed), hand_made(failed, 0, error="diverged", final=None, history=[]))
+    missing = next(run for run in runs if run.variant == "multi-output" and run.seed == 2)
+    result_path(tmp_path, missing).unlink()
+    tables.write_tables("variants", runs, tmp_path)
+
+    with open(tmp_path / "variants.csv", newline="") as file:
+        rows = {row["name"]: row for row in csv.DictReader(file)}
+    assert len(rows) == 11 and missing.name not in rows and rows[failed.name]["error"] == "diverged"
+    for run in runs:
+        if run not in (failed, missing):
+            value = figures[run.method, run.variant, run.seed]
+            assert float(rows[run.name]["test_accuracy"]) == value
+            assert float(rows[run.name]["oracle_test_accuracy"]) == value + 0.1
+
+    def expected(values, sign=""):
+        return f"{100 * np.mean(values):{sign}.2f} ± {100 * np.std(values, ddof=1):.2f} (n = {len(values)})"
+
+    lines = (tmp_path / "variants.md").read_text().splitlines()
+    for variant, seeds in (("stacked", (0, 1, 2)), ("shared", (0, 2)), ("multi-output", (0, 1))):
+        (line,) = (line for line in lines if line.startswith(f"| tutorial: SGAN, {variant}, 100 labels"))
+        ours, alone, stacked = (np.array([figures[key[0], key[1], seed] for seed in seeds]) for key in
+                                (("sgan", variant), ("alone", "stacked"), ("sgan", "stacked")))
+        cells = [cell.strip() for cell in line.split("|")]
+        assert cells[2] == expected(ours)
+        assert cells[4] == expected(ours - alone, "+")
+        assert cells[5] == ("" if variant == "stacked" else expected(ours - stacked, "+"))
+        assert cells[-2] == ("1" if variant == "shared" else "0")
+    assert f"- not run: {missing.name}" in lines and f"- failed: {failed.name}: diverged" in lines
+    assert "11 of 12 runs done, 1 of these failed" in "\n".join(lines)
+
+
+def test_error_table_stands_beside_the_published_figures(tmp_path):
+    runs = study.make_runs("labels", "mnist", draws=2, labels=(20, 100), unlabelled=(500,))
+    for run in runs:
+        write_result(result_path(tmp_path, run), hand_made(run, 0.8 + 0.01 * run.seed))
+    tables.write_tables("labels", runs, tmp_path)
+    text = (tmp_path / "labels.md").read_text()
+    (line,) = (line for line in text.splitlines() if line.startswith("| ours: tutorial: SGAN, stacked, 1,200 steps |"))
+    std = np.std([20, 19], ddof=1)
+    assert line.split("|")[2:7] == [f" 19.50 ± {std:.2f} (n = 2) ", "  ", f" 19.50 ± {std:.2f} (n = 2) ", "  ", "  "]
+    assert "16.77 ± 4.52" in text and "tutorial: SGAN, stacked, 100 labels, 500 unlabelled" in text
+    write_result(result_path(tmp_path, runs[0]), hand_made(runs[0], 0.8, data_fingerprint="another"))
+    with pytest.raises(InputError, match="different images"):
+        tables.write_tables("labels", runs, tmp_path)
