@@ -12,10 +12,14 @@ the stacked one.
 The pictures need the Python package pydot and Graphviz; everything else works without them.
 """
 
+import signal
 from pathlib import Path
 from typing import NamedTuple
 
-from sgan_mnist import custom_activation, define_discriminator, discriminator_body  # first: it sets Keras up
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the long imports: no traceback
+
+from sgan_mnist import Settings, custom_activation, discriminator_body, stacked_discriminator  # first: it sets Keras up
 
 # isort: split
 import keras
@@ -30,7 +34,7 @@ CLASS_LOSS = "sparse_categorical_crossentropy"
 
 def adam():
     """A fresh optimizer with the tutorial's settings: every compiled model has its own."""
-    return keras.optimizers.Adam(learning_rate=2e-4, beta_1=0.5)
+    return keras.optimizers.Adam(Settings.learning_rate, beta_1=Settings.beta_1)
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -83,7 +87,7 @@ def define_multi_output_discriminator(in_shape=(28, 28, 1), n_classes=10, body=d
     return model
 
 
-# Variant 3, the stacked discriminator, is define_discriminator of sgan_mnist.py.
+# Variant 3, the stacked discriminator, is defined in sgan_mnist.py.
 
 
 class Variant(NamedTuple):
@@ -108,9 +112,8 @@ def build_variants():
     standard = define_standard_discriminator()
     shared_d, shared_c = define_shared_discriminators()
     multi_output = define_multi_output_discriminator()
-    stacked_d, stacked_c = define_discriminator()
-    stacked_d.compile(loss=REAL_LOSS, optimizer=adam())
-    stacked_c.compile(loss=CLASS_LOSS, optimizer=adam(), metrics=["accuracy"])
+    stacked = stacked_discriminator((28, 28, 1), 10, adam)
+    stacked_d, stacked_c = stacked.judge, stacked.classifier
     return [
         Variant(
             "0. Standard discriminator",

@@ -11,9 +11,13 @@ code when it is loaded is refused before Keras sees it.
 import json
 import logging
 import re
+import signal
 import sys
 import warnings
 from pathlib import Path
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the long imports: no traceback
 
 from sgan_mnist import Settings, predict_classes, scale_images  # first: it sets Keras up
 
@@ -153,8 +157,8 @@ def data_source(path):
 
 def confusion_matrix(model, images, labels):
     """Count (K, K): row, the label; column, the model's answer. Images without a label (-1) are left out."""
-    known, n_classes = labels >= 0, model.output_shape[1]
-    answers = predict_classes(model, images[known])
+    known, n_classes = np.flatnonzero(labels >= 0), model.output_shape[1]
+    answers = predict_classes(model, images, known)
     counts = np.bincount(labels[known] * n_classes + answers, minlength=n_classes**2)
     return counts.reshape(n_classes, n_classes)
 

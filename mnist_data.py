@@ -159,7 +159,9 @@ def _one_line(error):
 
 def _read_npz(path):
     """The Dataset of an .npz file in the form of Keras' mnist.npz; InputError where it has another form."""
-    path = Path(path).expanduser()
+    path = Path(path)
+    with suppress(RuntimeError):  # no such user: then "~..." is the name of a file
+        path = path.expanduser()
     if not path.exists():
         raise InputError(f"no such file: {path} (the data are auto, mnist, synthetic or an .npz file)")
     if path.is_dir():
@@ -168,7 +170,7 @@ def _read_npz(path):
     try:
         with np.load(path, allow_pickle=False) as file:
             for key in {"x_train", "y_train", "x_test", "y_test"}.intersection(file.files):
-                arrays[key] = file[key]
+                arrays[key] = _read_images(file, key) if key.startswith("x") else file[key]
                 if not isinstance(arrays[key], np.ndarray):  # NumPy hands out other members as bytes
                     raise ValueError(f"{key} is not an array")
     except Exception as error:  # zipfile, zlib and NumPy raise a dozen kinds on a damaged file
@@ -188,6 +190,9 @@ def _read_npz(path):
             raise InputError(f"{path}: the images of x_test are {test_images.shape[1:]}, those of x_train "
                              f"{data.train_images.shape[1:]} (height, width, channels)")
         data = data._replace(test_images=test_images, test_labels=test_labels)
+    if data.n_classes > len(data.train_images):
+        raise InputError(f"{path}: holds the label {data.n_classes - 1}, but labels must be 0 to K-1, and "
+                         f"{len(data.train_images)} images cannot be of so many classes")
     if data.n_classes < 2:
         raise InputError(f"{path}: the only class is 0; a classifier needs at least 2 classes")
     return data
@@ -222,16 +227,38 @@ def _checked_set(path, split, arrays):
         raise InputError(f"{path}: {y} holds {labels.min()}; labels are 0 to K-1, or -1 for no label")
     if labels.max() < 0:
         raise InputError(f"{path}: every label in {y} is -1 (no label)")
-    return aligned(images.reshape(*images.shape[:3], -1)), labels
+    return images.reshape(*images.shape[:3], -1), labels
+
+
+def _read_images(file, key):
+    """file[key] of an open .npz file, read straight to where TensorFlow can use it: see `aligned`."""
+    with file.zip.open(f"{key}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        shape, fortran_order, dtype = read_header[version](member)
+        if dtype != np.uint8 or fortran_order or not shape:
+            return file[key]
+        images = aligned_empty(shape, dtype)
+        pixels = images.reshape(-1)
+        for start in range(0, len(pixels), 2**24):
+            part = pixels[start:start + 2**24]
+            part[:] = np.frombuffer(member.read(len(part)), np.uint8)
+        return images
+
+
+def aligned_empty(shape, dtype):
+    """Like np.empty, at an address divisible by 64."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    buffer = np.empty(size + 64, np.uint8)
+    start = -buffer.ctypes.data % 64
+    return buffer[start:start + size].view(dtype).reshape(shape)
 
 
 def aligned(array):
     """The array, copied if need be to an address divisible by 64, where TensorFlow can use it without a copy."""
     if not array.ctypes.data % 64 and array.flags.c_contiguous and array.flags.writeable:
         return array
-    buffer = np.empty(array.nbytes + 64, np.uint8)
-    start = -buffer.ctypes.data % 64
-    copy = buffer[start:start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy = aligned_empty(array.shape, array.dtype)
     copy[...] = array
     return copy
 

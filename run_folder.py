@@ -129,7 +129,9 @@ def quiet_h5():
 
 def save_model(model, path):
     """Save a Keras model as .h5, compiled if it is compiled."""
-    size = 2**20 + 4 * sum(math.prod(v.shape) for part in (model, model.optimizer) if part for v in part.variables)
+    variables = [*model.variables, *(model.optimizer.variables if model.compiled else ())]
+    size = 2**20 + 4 * sum(math.prod(variable.shape) for variable in variables)
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(path.parent).free < size:  # HDF5 does not survive finding that out itself
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
@@ -225,11 +227,6 @@ class WatchLosses(keras.callbacks.Callback):
                     "the files of the last finished epoch are kept; try a smaller --learning-rate")
 
 
-def named(variables):
-    """{"000 path": variable, ...}, as paths alone may recur."""
-    return {f"{i:03d} {variable.path}": variable for i, variable in enumerate(variables)}
-
-
 class RunFolder:
     """One run's folder.
 
@@ -257,7 +254,7 @@ class RunFolder:
         path = self.path / "run.json"
         try:
             self.record = json.loads(path.read_text(encoding="utf-8"))
-            for part, name in (("settings", "epochs"), ("data", "source"), ("data", "fingerprint"), ("data", "warning")):
+            for part, name in ("settings", "out"), ("data", "source"), ("data", "fingerprint"), ("data", "warning"):
                 self.record[part][name]
             self.record["label_indices"] = [operator.index(row) for row in self.record["label_indices"]]
         except FileNotFoundError:
@@ -281,6 +278,21 @@ class RunFolder:
                                  f"with ({saved[name]}); only --epochs may change")
         return settings_class(**{**saved, **given, "data": saved["data"]})
 
+    def begin(self, dataset, label_rows, device):
+        """Make the record of a new run, but for its settings."""
+        data = {"source": dataset.name, "fingerprint": dataset.fingerprint(), "warning": dataset.warning}
+        self.record = {"versions": versions(), "device": device, "data": data, "label_indices": label_rows.tolist()}
+
+    def go_on(self, dataset, device):
+        """Note that the run is resumed. Raises InputError where `dataset` is not what it began with."""
+        data, rows = self.record["data"], self.record["label_indices"]
+        if dataset.fingerprint() != data["fingerprint"] or max(rows) >= len(dataset.train_images):
+            raise InputError(f"--resume: {dataset.name} does not hold the images and labels that the run began with")
+        if data["warning"]:
+            print(data["warning"], file=sys.stderr)
+        self.record.pop("final", None)
+        self.record.setdefault("resumed", []).append({"versions": versions(), "device": device})
+
     def save_record(self):
         with written_whole(self.path / "run.json") as temporary:
             temporary.write_text(json.dumps(self.record, indent=1) + "\n", encoding="utf-8")
@@ -294,7 +306,7 @@ class RunFolder:
                 writer.writeheader()
                 writer.writerows(self.history)
         save_training_curves(self.history, self.path / "training_curves.png")
-        state = {name: variable.numpy() for name, variable in named(sgan.state_variables()).items()}
+        state = {f"{i:03d} {variable.path}": variable.numpy() for i, variable in enumerate(sgan.state_variables())}
         with written_whole(self.path / "state.npz") as temporary:
             np.savez(temporary, history=json.dumps(self.history), **state)
 
@@ -309,13 +321,13 @@ class RunFolder:
             return
         try:
             with np.load(path) as state:
-                values = {name: state[name] for name in state.files if name != "history"}
+                values = [state[name] for name in sorted(set(state.files) - {"history"})]
                 history = json.loads(str(state["history"]))
         except Exception as error:  # a damaged zip file raises many kinds
             raise InputError(f"--resume: cannot read {path}: {error}") from None
-        expected = named(sgan.state_variables())
-        if values.keys() != expected.keys() or any(values[name].shape != expected[name].shape for name in values):
+        variables = sgan.state_variables()
+        if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
             raise InputError(f"--resume: {path} belongs to other networks than this program's")
-        for name, variable in expected.items():
-            variable.assign(values[name])
+        for variable, value in zip(variables, values):
+            variable.assign(value)
         self.history = history

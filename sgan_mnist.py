@@ -9,15 +9,21 @@ The discriminator of a GAN is also the classifier. Its last dense layer gives K 
 
 (Salimans et al. 2016, Improved Techniques for Training GANs, arXiv 1606.03498, section 5; Odena 2016, arXiv
 1606.01583.) A generator learns to fool d_model. In the end c_model is kept and the generator thrown away.
+
+Measured with the default settings: test accuracy 85.9 % after 600 steps, 92.1 % after 1,800 (see README.md).
 """
 
 import math
 import os
+import shlex
+import signal
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the long imports: no traceback
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # the faster convolutions, which not every CPU gets by default
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -30,7 +36,7 @@ from keras import layers, ops
 from fast_convolution import speed_up
 from mnist_data import InputError, aligned, load_real_samples
 from run_folder import (
-    RunFolder, WatchLosses, parser_from, run_command, save_image_grid, save_model, set_up_device, versions
+    RunFolder, WatchLosses, parser_from, run_command, save_image_grid, save_model, set_up_device
 )
 
 # --------------------------------------------------------------------------------------------------------------
@@ -90,14 +96,15 @@ def select_supervised_samples(labels, n_samples=100, n_classes=10, seed=0):
         InputError: n_samples is not a multiple of n_classes, or a class has too few images.
     """
     rows_of = [np.flatnonzero(labels == k) for k in range(n_classes)]
-    share, rest = divmod(n_samples, n_classes) if n_samples else (1, 0)
+    share, rest = (1, 0) if n_samples is None else divmod(n_samples, n_classes)
     if rest or not share:
-        raise InputError(f"--labels {n_samples}: must be a multiple of the number of classes, {n_classes}")
+        raise InputError(f"{n_samples} labels cannot be the same number of each of the {n_classes} classes: "
+                         f"--labels must be a multiple of {n_classes}")
     for k, rows in enumerate(rows_of):
         if len(rows) < share:
-            raise InputError(f"--labels {n_samples or ''}: needs {share} labelled images of each of the {n_classes} "
-                             f"classes, but class {k} has {len(rows)}")
-    if n_samples:
+            raise InputError(f"{n_samples or 'all'} labels: {share} or more of each of the {n_classes} classes are "
+                             f"needed, but class {k} has {len(rows)}; see --labels")
+    if n_samples is not None:
         random = np.random.default_rng(seed)
         rows_of = [random.choice(rows, share, replace=False) for rows in rows_of]
     return np.sort(np.concatenate(rows_of))
@@ -344,16 +351,16 @@ class SGAN(keras.Model):
 # Training
 
 
-def predict_classes(c_model, images, batch_size=500):
-    """Classify images, uint8 (N, H, W, C), batch by batch. Returns (N,) class numbers."""
-    batches = (images[i:i + batch_size] for i in range(0, len(images), batch_size))
+def predict_classes(c_model, images, rows, batch_size=500):
+    """Classify the images, uint8 (N, H, W, C), with these row numbers, batch by batch. Returns (n,) class numbers."""
+    batches = (images[rows[i:i + batch_size]] for i in range(0, len(rows), batch_size))
     return np.concatenate([c_model.predict_on_batch(scale_images(batch)).argmax(axis=-1) for batch in batches])
 
 
 def accuracy(c_model, images, labels):
     """Share of right answers, 0..1, over the images whose label is known (not -1)."""
-    known = labels >= 0
-    return float((predict_classes(c_model, images if known.all() else images[known]) == labels[known]).mean())
+    known = np.flatnonzero(labels >= 0)
+    return float((predict_classes(c_model, images, known) == labels[known]).mean())
 
 
 def summarize_performance(step, g_model, c_model, dataset, latent_points, folder):
@@ -372,6 +379,11 @@ def summarize_performance(step, g_model, c_model, dataset, latent_points, folder
         line += f", {accuracies['test_accuracy']:.3%} (test set)"
     print(f"{line}\n>Saved: {', '.join(names)}")
     return accuracies
+
+
+def steps_per_call(steps, print_every=None):
+    """How many steps to make in one call on a GPU, up to 50, so that the host does not hold it up."""
+    return max(n for n in range(1, 51) if math.gcd(steps, print_every or steps) % n == 0)
 
 
 def train(sgan, dataset, settings, run):
@@ -395,9 +407,8 @@ def train(sgan, dataset, settings, run):
     callbacks = [WatchLosses(steps, settings.print_every), keras.callbacks.LambdaCallback(on_epoch_end=save_epoch)]
     if settings.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
-    # On a GPU fifty steps are one call, so that the host does not hold it up. The models in sgan have their optimizers.
-    several = math.gcd(50, settings.print_every or 50) if tf.config.list_physical_devices("GPU") else 1
-    sgan.compile(optimizer=None, steps_per_execution=several)
+    several = steps_per_call(steps, settings.print_every) if tf.config.list_physical_devices("GPU") else 1
+    sgan.compile(optimizer=None, steps_per_execution=several)  # no optimizer: the models in it have theirs
     progress_bar = sys.stdout.isatty() and not settings.print_every
     sgan.fit(tf.data.Dataset.range(steps), epochs=settings.epochs, initial_epoch=len(run.history),
              callbacks=callbacks, shuffle=False, verbose=1 if progress_bar else 2)
@@ -413,7 +424,7 @@ def main(argv=None):
     run = RunFolder(given.get("out", Settings.out))
     if resume:
         run.reopen()
-        settings = Settings(**run.resumed_settings(given))
+        settings = run.resumed_settings(Settings, given)
     else:
         run.refuse_existing()
         settings = Settings(**given)
@@ -421,15 +432,16 @@ def main(argv=None):
     device = set_up_device()
     print(f"Device: {device}")
 
-    dataset = load_real_samples(run.record["data"]["source"] if resume else settings.data)
-    if not resume:
-        n_labels = settings.labels or (None if -1 in dataset.train_labels else 100)
-        rows = select_supervised_samples(dataset.train_labels, n_labels, dataset.n_classes, settings.label_seed)
-        run.record = {"data": {"source": dataset.name, "fingerprint": dataset.fingerprint(),
-                               "warning": dataset.warning}, "label_indices": rows.tolist()}
-    elif dataset.fingerprint() != run.record["data"]["fingerprint"]:
-        raise InputError(f"--resume: {dataset.name} no longer holds the images and labels that the run began with")
-    run.record.update(settings=asdict(settings), versions=versions(), device=device)
+    if resume:
+        dataset = load_real_samples(given.get("data", run.record["data"]["source"]))
+        run.go_on(dataset, device)
+    else:
+        dataset = load_real_samples(settings.data)
+        if settings.labels is None and -1 not in dataset.train_labels:
+            settings = replace(settings, labels=100)
+        rows = select_supervised_samples(dataset.train_labels, settings.labels, dataset.n_classes, settings.label_seed)
+        run.begin(dataset, rows, device)
+    run.record["settings"] = asdict(settings)
     rows = run.record["label_indices"]
     labelled = dataset.train_images[rows], dataset.train_labels[rows]
     print(f"Data: {dataset.name}, {len(dataset.train_images)} images, {len(rows)} of them with their labels; "
@@ -449,7 +461,7 @@ def main(argv=None):
     try:
         train(sgan, dataset, settings, run)
     except KeyboardInterrupt:
-        go_on = f"python sgan_mnist.py --out {settings.out} --resume"
+        go_on = f"python sgan_mnist.py --out {shlex.quote(settings.out)} --resume"
         raise KeyboardInterrupt(f"interrupted; go on with: {go_on}") from None
     run.record["final"] = run.history[-1]
     run.save_record()

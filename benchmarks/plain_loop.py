@@ -6,7 +6,7 @@ The oracle that tests/test_update.py holds `SGAN.update` against, and the baseli
 import keras
 import numpy as np
 
-from sgan_mnist import define_discriminator, define_gan, define_generator
+from sgan_mnist import Settings, define_discriminator, define_gan, define_generator
 
 
 def compiled_models(latent_dim=100, image_shape=(28, 28, 1), n_classes=10):
@@ -14,9 +14,13 @@ def compiled_models(latent_dim=100, image_shape=(28, 28, 1), n_classes=10):
     d_model, c_model = define_discriminator(image_shape, n_classes)
     g_model = define_generator(latent_dim, image_shape)
     gan_model = define_gan(g_model, d_model)
-    c_model.compile(keras.optimizers.Adam(2e-4, beta_1=0.5), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    d_model.compile(keras.optimizers.Adam(2e-4, beta_1=0.5), "binary_crossentropy")
-    gan_model.compile(keras.optimizers.Adam(2e-4, beta_1=0.5), "binary_crossentropy")
+
+    def adam():
+        return keras.optimizers.Adam(Settings.learning_rate, beta_1=Settings.beta_1)
+
+    c_model.compile(adam(), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    d_model.compile(adam(), "binary_crossentropy")
+    gan_model.compile(adam(), "binary_crossentropy")
     return g_model, d_model, c_model, gan_model
 
 

@@ -106,6 +106,7 @@ def test_class_that_only_the_test_set_has_counts(saved):
     ({"y_train": np.full(12, -1)}, "every label in y_train is -1"),
     ({"y_test": np.full(6, -1)}, "every label in y_test is -1"),
     ({"y_train": np.zeros(12, int), "y_test": np.zeros(6, int)}, "at least 2 classes"),
+    ({"y_train": np.arange(12) * 3_000_000_000}, "holds the label 33000000000, but labels must be 0 to K-1"),
 ])
 def test_wrong_arrays_are_refused_in_one_line(saved, changes, message):
     with pytest.raises(InputError, match=message) as refusal:
@@ -313,6 +314,15 @@ def test_fingerprint_knows_one_pixel_and_one_label():
               data._replace(test_images=None, test_labels=None).fingerprint()}
     assert len(prints) == 4
     assert data._replace(name="another", warning="!").fingerprint() == data.fingerprint()
+
+
+def test_images_are_read_to_where_tensorflow_can_use_them(saved):
+    images = np.random.default_rng(0).integers(0, 256, (12, 8, 4), "uint8")
+    for stored in (images, np.asfortranarray(images)):
+        read = load_real_samples(str(saved(x_train=stored))).train_images
+        assert np.array_equal(read[..., 0], images)
+    read = load_real_samples(str(saved(x_train=images))).train_images
+    assert read.ctypes.data % 64 == 0 and mnist_data.aligned(read) is read
 
 
 def test_aligned_arrays_are_equal_and_never_copied_twice():

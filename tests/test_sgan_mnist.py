@@ -6,12 +6,14 @@ import os
 import re
 import shutil
 import signal
-from pathlib import Path
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 
+from conftest import ROOT, is_tensorflow_log
 from mnist_data import InputError, load_real_samples
 from sgan_mnist import accuracy, main, select_supervised_samples
 
@@ -43,8 +45,8 @@ def test_split_never_takes_an_unlabelled_image_and_can_take_all_labelled_ones():
 
 
 @pytest.mark.parametrize("labels, n_samples, complaint", [
-    ([0, 1, 2] * 9, 10, "multiple of the number of classes, 3"),
-    ([0, 1, 2] * 9, 2, "multiple of the number of classes, 3"),
+    ([0, 1, 2] * 9, 10, "must be a multiple of 3"),
+    ([0, 1, 2] * 9, 2, "must be a multiple of 3"),
     ([0, 0, 0, 1, 2, 2], 6, "class 1 has 1"),
     ([0, 0, -1, 2], None, "class 1 has 0"),
 ])
@@ -188,8 +190,8 @@ def test_without_a_network_auto_trains_on_synthetic_digits_and_says_so(run_scrip
     (["--epochs", "many"], "invalid int value: 'many'"),
     (["--learning-rate", "nan"], "--learning-rate nan"),
     (["--beta-1", "1"], "--beta-1 1.0"),
-    (["--labels", "15"], "--labels 15: must be a multiple"),
-    (["--labels", "4000"], "--labels 4000: needs 400"),
+    (["--labels", "15"], "--labels must be a multiple of 10"),
+    (["--labels", "4000"], "class 0 has 40; see --labels"),
     (["--batch-size", "500"], "--batch-size 500: more than the 400 images"),
     (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
     (["--resume"], "--resume: no run in"),
@@ -207,6 +209,7 @@ def test_a_run_is_never_mixed_with_another(whole_run, digits_file):
         (["--resume", "--labels", "10"], "--labels 10 is not what the run was started with (20)"),
         (["--resume", "--seed", "1"], "--seed 1 is not what the run was started with (0)"),
         (["--resume", "--epochs", "2"], "--epochs 2: the run has finished 3 already"),
+        (["--resume", "--data", "synthetic"], "synthetic does not hold the images"),
     ]:
         with pytest.raises(InputError, match=re.escape(complaint)):
             main(["--out", str(whole_run[0]), *arguments])
@@ -225,12 +228,58 @@ def test_a_run_is_not_resumed_on_other_images_or_from_a_damaged_state(whole_run,
     record = json.loads((out / "run.json").read_text())
     record["data"]["source"] = str(tmp_path / "other.npz")
     (out / "run.json").write_text(json.dumps(record))
-    with pytest.raises(InputError, match="no longer holds the images"):
+    with pytest.raises(InputError, match="does not hold the images"):
         main(["--out", str(out), "--resume", "--epochs", "4"])
 
-    (out / "run.json").write_text("{")
-    with pytest.raises(InputError, match="cannot read .*run.json"):
-        main(["--out", str(out), "--resume"])
+    other_version = {**record, "settings": {**record["settings"], "moods": 3}}
+    for content, complaint in [("{", "not the record of a run"), ("[]", "not the record of a run"),
+                               ('{"settings": {}}', "not the record of a run"),
+                               (json.dumps({**record, "label_indices": ["a"]}), "not the record of a run"),
+                               (json.dumps(other_version), "written by another version")]:
+        (out / "run.json").write_text(content)
+        with pytest.raises(InputError, match=complaint):
+            main(["--out", str(out), "--resume"])
+
+
+def test_leftovers_of_a_run_are_not_mixed_with_a_new_one(whole_run, digits_file, tmp_path):
+    for name in ("state.npz", "history.csv", "g_model_0002.h5"):
+        out = tmp_path / name
+        out.mkdir()
+        shutil.copy(whole_run[0] / name, out)
+        with pytest.raises(InputError, match="holds a run already"):
+            main(["--data", str(digits_file), "--out", str(out)])
+        assert [path.name for path in out.iterdir()] == [name]
+
+
+def test_a_run_goes_on_after_its_data_have_moved(whole_run, digits_file, tmp_path, capsys):
+    out = tmp_path / "run"
+    shutil.copytree(whole_run[0], out)
+    record = json.loads((out / "run.json").read_text())
+    record["data"]["source"] = "gone.npz"
+    (out / "run.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match="no such file: gone.npz"):
+        main(["--out", str(out), "--resume", "--epochs", "4"])
+    main(["--out", str(out), "--resume", "--epochs", "4", "--data", str(digits_file)])
+    assert len(read_history(out)) == 4
+    record = json.loads((out / "run.json").read_text())
+    assert record["final"]["epoch"] == record["settings"]["epochs"] == 4 and len(record["resumed"]) == 1
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half_written_file(digits_file, tmp_path):
+    program = f"""if True:
+        import collections, shutil
+        import sgan_mnist, run_folder
+        usage = collections.namedtuple("usage", "total used free")
+        shutil.disk_usage = lambda path: usage(10**9, 10**9 - 10**6, 10**6)  # HDF5 is asked only if there is room
+        run_folder.run_command(lambda: sgan_mnist.main([
+            "--data", {str(digits_file)!r}, "--out", {str(tmp_path / "run")!r}, "--epochs", "1", "--batch-size", "10",
+            "--steps-per-epoch", "1"]))
+    """
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    lines = [line for line in ended.stderr.splitlines() if not is_tensorflow_log(line)]
+    assert ended.returncode == 2 and len(lines) == 1
+    assert re.search(r"No space left on device: .*g_model_0001.h5", lines[0])
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["generated_plot_0001.png", "run.json"]
 
 
 def test_bad_input_is_one_line_and_status_2(run_script, tmp_path):
@@ -254,7 +303,7 @@ def test_learns_from_real_mnist(tmp_path):
 
 
 def test_readme_names_only_options_that_exist(run_script):
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text()
     help_texts = "".join(run_script(script, "--help")[1]
                          for script in ("sgan_mnist.py", "evaluate_classifier.py", "discriminator_variants.py"))
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", readme))

@@ -43,7 +43,9 @@ def precision(request):
 @pytest.mark.parametrize("precision, xla, steps, tolerance", [
     ("float64", False, 5, 1e-9),  # no rounding that could hide a difference
     ("float64", True, 5, 1e-9),
-    ("float32", False, 2, 1e-5),  # later, Adam magnifies rounding wherever a gradient is nearly 0
+    # After 5 steps 17 of 262,144 weights of one layer differ by up to 1.7e-5: Adam magnifies rounding where a gradient
+    # is nearly 0, and only there.
+    ("float32", False, 2, 1e-5),
 ], indirect=["precision"])
 def test_update_equals_the_plain_loop(precision, xla, steps, tolerance):
     """Dropout off, same weights, same batches: the step is the tutorial's loop, weight for weight."""
