@@ -3,10 +3,11 @@
 The oracle that tests/test_update.py holds `SGAN.update` against, and the baseline that benchmarks/train_step.py times.
 """
 
+from sgan_mnist import Settings, define_discriminator, define_gan, define_generator  # first: it sets TensorFlow up
+
+# isort: split
 import keras
 import numpy as np
-
-from sgan_mnist import Settings, define_discriminator, define_gan, define_generator
 
 
 def compiled_models(latent_dim=100, image_shape=(28, 28, 1), n_classes=10):

@@ -6,8 +6,9 @@ Times, in alternation (A B C D A B C D ...), so that all suffer alike from whate
 
     loop, TensorFlow's defaults   the tutorial's loop (plain_loop.py) as its users run it; in a second process, because
                                   a process can choose only once whether TensorFlow uses oneDNN, as sgan_mnist.py does
-    loop, with oneDNN             the same loop
-    step                          the compiled SGAN.train_step, as `fit` calls it
+    loop, with oneDNN             the same loop in the same process and with the same settings as what follows
+    step                          what `fit` calls for a step of SGAN.train_step
+    step, plain convolutions      the same without fast_convolution.py
     matrix product                4096 x 2048 by 2048 x 2048, float32: the best that these cores can do
 
 and measures the four updates, evaluation, memory and the way to the first step. Writes results/train_step.csv.
@@ -137,6 +138,18 @@ def loop_with_defaults(connection):
 # --- in this process ---
 
 
+def make_sgan(images, batch_size=100):
+    """An SGAN of the tutorial's networks on the images, the first 100 of them labelled."""
+    import numpy as np
+
+    from benchmarks.plain_loop import compiled_models
+    from sgan_mnist import SGAN, Discriminator
+
+    g_model, d_model, c_model, gan_model = compiled_models(image_shape=images.shape[1:])
+    return SGAN(g_model, Discriminator(c_model, d_model, d_model, c_model), gan_model,
+                (images[:100], np.arange(100) % 10), images, batch_size, seed=0)
+
+
 def time_steps(rounds):
     """Median seconds of the loop with TensorFlow's defaults and with oneDNN, the step, and a matrix product."""
     context = multiprocessing.get_context("spawn")
@@ -144,24 +157,33 @@ def time_steps(rounds):
     process = context.Process(target=loop_with_defaults, args=(there,))
     process.start()
 
+    from benchmarks.plain_loop import compiled_models, plain_step  # before TensorFlow: sgan_mnist.py sets it up
+
+    # isort: split
     import numpy as np
     import tensorflow as tf
 
-    from benchmarks.plain_loop import compiled_models, plain_step
-    from sgan_mnist import SGAN, Discriminator
+    from run_folder import set_up_device
 
+    set_up_device()
     loop_models, batches = compiled_models(), noise_batches()
-    g_model, d_model, c_model, gan_model = compiled_models()
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (60_000, 28, 28, 1), "uint8")
-    sgan = SGAN(g_model, Discriminator(c_model, d_model, d_model, c_model), gan_model,
-                (images[:100], np.arange(100) % 10), images, 100, seed=0)
-    step = tf.function(sgan.train_step)
+
+    def step_of(sgan):
+        sgan.compile(optimizer=None)
+        train_function = sgan.make_train_function() or sgan.train_function
+        numbers = iter(tf.data.Dataset.range(10**6))
+        return lambda: float(train_function(numbers)["g_loss"])
+
+    sgan, plain = make_sgan(images), make_sgan(images)
+    del plain.g_model.get_layer("drawing").convolution_op  # the layer's own again
     left, right = (tf.constant(random.normal(size=size).astype("float32")) for size in ((4096, 2048), (2048, 2048)))
     product = tf.function(lambda: tf.reduce_sum(left @ right))
     measured = {
         "loop, with oneDNN": lambda: plain_step(loop_models, *batches),
-        "step": lambda: float(step(0)["g_loss"]),
+        "step": step_of(sgan),
+        "step, plain convolutions": step_of(plain),
         "matrix product": lambda: float(product()),
     }
     for function in measured.values():
@@ -177,6 +199,23 @@ def time_steps(rounds):
     here.send(False)
     process.join()
     return {name: statistics.median(times) for name, times in taken.items()}, sgan
+
+
+def count_calls(sgan, steps):
+    """How often `fit` calls the device in so many steps: each time on a CPU, seldom on a GPU."""
+    import keras
+    import tensorflow as tf
+
+    from sgan_mnist import steps_per_call
+
+    counts = {}
+    for device, several in (("CPU", 1), ("GPU", steps_per_call(steps))):
+        calls = []
+        sgan.compile(optimizer=None, steps_per_execution=several)
+        counter = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: calls.append(batch))  # noqa: B023
+        sgan.fit(tf.data.Dataset.range(steps), shuffle=False, verbose=0, callbacks=[counter])
+        counts[device] = len(calls)
+    return counts
 
 
 def time_updates(sgan, rounds):
@@ -215,11 +254,12 @@ def time_evaluation(c_model, n_images, rounds):
     images = np.random.default_rng(0).integers(0, 256, (n_images, 28, 28, 1), "uint8")
     default = inspect.signature(predict_classes).parameters["batch_size"].default
     taken = {size: [] for size in (100, 250, 500, 1000, 2500)}
+    rows = np.arange(n_images)
     for size in taken:
-        predict_classes(c_model, images[:size], size)
+        predict_classes(c_model, images, rows[:size], size)
     for _ in range(rounds):
         for size, times in taken.items():
-            times += seconds(lambda size=size: predict_classes(c_model, images, size))
+            times += seconds(lambda size=size: predict_classes(c_model, images, rows, size))
     return {size: statistics.median(times) for size, times in taken.items()}, default
 
 
@@ -255,22 +295,29 @@ def main():
     report("matrix product", speed, "GFLOP/s")
     report(f"floor: {STEP_GFLOP} GFLOP at that speed", floor, "s")
     report("step: share of the floor's speed", 100 * floor / medians["step"], "per cent")
-    report("loop, TensorFlow's defaults / step", medians["loop, TensorFlow's defaults"] / medians["step"], "times")
-    report("loop, with oneDNN / step", medians["loop, with oneDNN"] / medians["step"], "times")
+    for name in ("loop, TensorFlow's defaults", "loop, with oneDNN", "step, plain convolutions"):
+        report(f"{name} / step", medians[name] / medians["step"], "times")
     for name, median in time_updates(sgan, 1 if quick else 9).items():
         report(name, median, "s")
-    taken, default = time_evaluation(sgan.c_model, 2_500 if quick else 10_000, 1 if quick else 5)
+    n = 2_500 if quick else 70_000
+    taken, default = time_evaluation(sgan.c_model, n, 1 if quick else 2)
     for size, median in taken.items():
-        report(f"evaluation of 10,000 images, batches of {size}", median * (4 if quick else 1), "s")
-    report("evaluation: ours / the best batch size", taken[default] / min(taken.values()), "times")
-    print("Host round trips an epoch of 600 steps: 600 on a CPU, 12 on a GPU (fifty steps a call), five numbers each.")
+        report(f"evaluation of {n} images, batches of {size}", median, "s")
+    report(f"evaluation: batches of {default}, ours / the best", taken[default] / min(taken.values()), "times")
+    import numpy as np
+
+    small = make_sgan(np.zeros((100, 4, 4, 1), "uint8"), batch_size=2)
+    for device, calls in count_calls(small, 600).items():
+        report(f"calls of the device in an epoch of 600 steps, {device}", calls, "calls", "(five numbers come back)")
 
     if not quick:
         import keras
         import tensorflow as tf
 
+        from run_folder import written_whole
+
         machine = f"{os.cpu_count()} cores {platform.machine()}, TensorFlow {tf.__version__}, Keras {keras.__version__}"
-        with open(ROOT / "results" / "train_step.csv", "w", newline="") as file:
+        with written_whole(ROOT / "results" / "train_step.csv") as path, open(path, "w", newline="") as file:
             writer = csv.DictWriter(file, ["measured", "value", "unit"])
             writer.writeheader()
             writer.writerows([*rows, {"measured": "machine", "value": machine, "unit": ""}])
