@@ -351,7 +351,7 @@ class SGAN(keras.Model):
 # Training
 
 
-def predict_classes(c_model, images, rows, batch_size=250):
+def predict_classes(c_model, images, rows, batch_size=500):
     """Classify the images, uint8 (N, H, W, C), with these row numbers, batch by batch. Returns (n,) class numbers."""
     batches = (images[rows[i:i + batch_size]] for i in range(0, len(rows), batch_size))
     return np.concatenate([c_model.predict_on_batch(scale_images(batch)).argmax(axis=-1) for batch in batches])
