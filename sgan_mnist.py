@@ -49,6 +49,8 @@ def setting(default, explanation, least=None):
 
 @dataclass
 class Settings:
+    """Train a semi-supervised GAN: a classifier from a few labelled images and many unlabelled ones."""
+
     data: str = setting("auto", "images: auto (MNIST, or synthetic digits without a network), mnist, synthetic, "
                                 "or a file like Keras' mnist.npz, where the label -1 means 'no label'")
     labels: int | None = setting(None, "labelled images, the same number of each class (default: 100; where the "
@@ -418,16 +420,29 @@ def train(sgan, dataset, settings, run):
 # The command
 
 
-def main(argv=None):
-    given = vars(parser_from(Settings, __doc__.split("\n")[0]).parse_args(argv))
+def build_sgan(settings, dataset, labelled):
+    """The tutorial's networks, ready to `train`; `labelled` are (images, labels): uint8 (n, H, W, C), integers (n,)."""
+    def optimizer():
+        return keras.optimizers.Adam(settings.learning_rate, beta_1=settings.beta_1)
+
+    image_shape = dataset.train_images.shape[1:]
+    discriminator = stacked_discriminator(image_shape, dataset.n_classes, optimizer)
+    g_model = define_generator(settings.latent_dim, image_shape)
+    gan_model = define_gan(g_model, discriminator.judge)
+    gan_model.compile(optimizer(), "binary_crossentropy")
+    return SGAN(g_model, discriminator, gan_model, labelled, dataset.train_images, settings.batch_size, settings.seed)
+
+
+def main(argv=None, settings_class=Settings, build=build_sgan, command="python sgan_mnist.py"):
+    given = vars(parser_from(settings_class, settings_class.__doc__).parse_args(argv))
     resume = given.pop("resume", False)
-    run = RunFolder(given.get("out", Settings.out))
+    run = RunFolder(given.get("out", settings_class.out))
     if resume:
         run.reopen()
-        settings = run.resumed_settings(Settings, given)
+        settings = run.resumed_settings(settings_class, given)
     else:
         run.refuse_existing()
-        settings = Settings(**given)
+        settings = settings_class(**given)
     settings.check()
     device = set_up_device()
     print(f"Device: {device}")
@@ -448,20 +463,11 @@ def main(argv=None):
           + ("no test set" if dataset.test_images is None else f"{len(dataset.test_images)} test images"))
 
     keras.utils.set_random_seed(settings.seed)
-
-    def optimizer():
-        return keras.optimizers.Adam(settings.learning_rate, beta_1=settings.beta_1)
-
-    image_shape = dataset.train_images.shape[1:]
-    discriminator = stacked_discriminator(image_shape, dataset.n_classes, optimizer)
-    g_model = define_generator(settings.latent_dim, image_shape)
-    gan_model = define_gan(g_model, discriminator.judge)
-    gan_model.compile(optimizer(), "binary_crossentropy")
-    sgan = SGAN(g_model, discriminator, gan_model, labelled, dataset.train_images, settings.batch_size, settings.seed)
+    sgan = build(settings, dataset, labelled)
     try:
         train(sgan, dataset, settings, run)
     except KeyboardInterrupt:
-        go_on = f"python sgan_mnist.py --out {shlex.quote(settings.out)} --resume"
+        go_on = f"{command} --out {shlex.quote(settings.out)} --resume"
         raise KeyboardInterrupt(f"interrupted; go on with: {go_on}") from None
     run.record["final"] = run.history[-1]
     run.save_record()

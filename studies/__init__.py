@@ -1,6 +1,7 @@
-"""Comparisons: what the GAN adds to the same classifier trained alone, and which discriminator is best.
+"""What goes beyond the tutorial: the SGAN tuned, what the GAN adds, and which discriminator is best.
 
-    networks.py   the second article's networks, the three discriminators ready to train, the settings of both articles
+    tuned.py      the tuned SGAN, a script to read after sgan_mnist.py: python -m studies.tuned
+    networks.py   the second article's networks, the three discriminators ready to train, the presets' settings
     run.py        one run: python -m studies.run ...
     study.py      many runs, and their table: python -m studies.study NAME
     tables.py     what is made of finished runs: CSV, table, picture

@@ -15,6 +15,7 @@ import keras
 from keras import layers, ops
 
 from discriminator_variants import define_multi_output_discriminator, define_shared_discriminators
+from studies.tuned import TunedSettings, tuned_body, tuned_generator
 
 # --------------------------------------------------------------------------------------------------------------
 # The second article's networks
@@ -47,12 +48,12 @@ def article_generator(latent_dim, out_shape=(28, 28, 1)):
 
 
 # --------------------------------------------------------------------------------------------------------------
-# The settings of the two articles
+# The settings of the two articles, and what the tuned SGAN (tuned.py) shares with them
 
 
 @dataclass(frozen=True)
 class Preset:
-    """One article's networks and how it trains them."""
+    """Networks and how they are trained."""
 
     body: Callable
     generator: Callable
@@ -79,6 +80,9 @@ PRESETS = {
                        evaluate_every=600, seconds={"sgan": 1.0, "alone": 0.06}),
     "article": Preset(article_body, article_generator, 1e-3, 0.9, half_batch=32, gan_batch=32, steps=6000,
                       evaluate_every=500, seconds={"sgan": 0.17, "alone": 0.014}),
+    "tuned": Preset(tuned_body, tuned_generator, TunedSettings.learning_rate, TunedSettings.beta_1,
+                    half_batch=TunedSettings.labelled_batch, gan_batch=TunedSettings.generated_batch, steps=3000,
+                    evaluate_every=100, seconds={"sgan": 0.14, "alone": 0.05}),
 }
 
 # --------------------------------------------------------------------------------------------------------------

@@ -8,16 +8,19 @@ losses and accuracies at fixed intervals and at the last step, and the error of 
 there, the run has been made and is not made again. The figure to report is the last step's.
 """
 
+import time
+
+BEGAN = time.perf_counter()  # of the process, but for Python's own start
+
 import itertools
 import json
 import os
 import sys
-import time
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from sgan_mnist import (  # first: it sets Keras up
-    SGAN, accuracy, define_gan, descend, generate_real_samples, on_device, select_supervised_samples
+    SGAN, Discriminator, accuracy, define_gan, descend, generate_real_samples, on_device, select_supervised_samples
 )
 
 # isort: split
@@ -29,6 +32,7 @@ from keras import ops
 from mnist_data import InputError, load_real_samples
 from run_folder import ArgumentParser, at_least, run_command, save_model, set_up_device, versions, written_whole
 from studies.networks import PRESETS, VARIANTS, count_weights, present_classifier
+from studies.tuned import INGREDIENTS, TunedSettings, TunedSGAN
 
 FIRST = "first"  # as a --label-seed: no draw, but the first images of each class
 
@@ -54,7 +58,8 @@ class Run:
                                    type=label_seed)
     seed: int = option(0, "for weights, noise and order", type=at_least(int, 0))
     unlabelled: int | None = option(None, "unlabelled images (default: all)", type=at_least(int, 1))
-    steps: int | None = option(None, "default: the article's; 2,000 for the classifier alone", type=at_least(int, 1))
+    without: str = option("nothing", "leave one ingredient of the tuned SGAN out", choices=["nothing", *INGREDIENTS])
+    steps: int | None = option(None, "default: the preset's; 2,000 for the classifier alone", type=at_least(int, 1))
     evaluate_every: int | None = option(None, "steps; changes nothing else (default: the preset's)",
                                         type=at_least(int, 1))
     data: str = option("mnist", "mnist, synthetic or FILE.npz")
@@ -65,6 +70,10 @@ class Run:
         self.evaluate_every = self.evaluate_every or (preset.alone_evaluate_every if alone else preset.evaluate_every)
         if alone and (self.variant != "stacked" or self.unlabelled):
             raise InputError("--method alone: has neither --variant nor --unlabelled images")
+        if self.without != "nothing" and (self.preset != "tuned" or alone):
+            raise InputError(f"--without {self.without}: only --preset tuned --method sgan has ingredients")
+        if self.preset == "tuned" and self.variant != "stacked":
+            raise InputError(f"--variant {self.variant}: the tuned SGAN is stacked")
         if self.data == "auto":
             raise InputError("--data auto: could mix two data sets in one table; give mnist, synthetic or FILE.npz")
 
@@ -73,7 +82,8 @@ class Run:
         """What was run, as a file name."""
         unlabelled = f"-{self.unlabelled}unlabelled" if self.unlabelled else ""
         variant = f"-{self.variant}" if self.method == "sgan" else ""
-        return (f"{Path(self.data).stem}-{self.preset}-{self.method}{variant}-{self.labels}labels{unlabelled}"
+        without = f"-without_{self.without}" if self.without != "nothing" else ""
+        return (f"{Path(self.data).stem}-{self.preset}-{self.method}{variant}{without}-{self.labels}labels{unlabelled}"
                 f"-draw_{self.label_seed}-seed{self.seed}-{self.steps}steps")
 
     def arguments(self):
@@ -165,22 +175,30 @@ def build(run, dataset, labelled_rows, unlabelled_rows):
     preset = PRESETS[run.preset]
     shape = dataset.train_images.shape[1:]
     labelled = dataset.train_images[labelled_rows], dataset.train_labels[labelled_rows]
+    unlabelled_images = dataset.train_images[unlabelled_rows]
+    if run.preset == "tuned" and run.method == "sgan":
+        settings = TunedSettings(seed=run.seed, without=run.without)
+        sgan = TunedSGAN(settings, labelled, unlabelled_images, dataset.n_classes, run.steps)
+        return sgan, Discriminator(supervised=sgan.c_model, unsupervised=sgan.c_model, judge=sgan.discriminator,
+                                   classifier=sgan.c_model)
     discriminator = VARIANTS[run.variant](shape, dataset.n_classes, preset.optimizer, preset.body)
     if run.method == "alone":
         return Alone(discriminator.classifier, labelled, preset.half_batch, run.seed), discriminator
     g_model = preset.generator(preset.latent_dim, shape)
     gan_model = define_gan(g_model, discriminator.judge)
     gan_model.compile(preset.optimizer(), "binary_crossentropy")
-    return SGAN(g_model, discriminator, gan_model, labelled, dataset.train_images[unlabelled_rows],
+    return SGAN(g_model, discriminator, gan_model, labelled, unlabelled_images,
                 2 * preset.half_batch, run.seed, preset.gan_batch), discriminator
 
 
 def train(model, discriminator, dataset, run, history):
     """Train and add one dictionary to `history` each --evaluate-every steps, and at the last. Returns seconds a step.
 
+    "seconds" there are those since the process began, without its evaluations.
+
     Raises FloatingPointError where a loss is not a finite number any more.
     """
-    seconds = 0
+    seconds, left_out = 0, 0
     model.compile(optimizer=None)  # the models in it have theirs
     stops = [0, 1, *range(max(2, run.evaluate_every), run.steps, run.evaluate_every), run.steps]
     for start, stop in itertools.pairwise(sorted(set(stops))):
@@ -188,17 +206,21 @@ def train(model, discriminator, dataset, run, history):
         means = model.fit(tf.data.Dataset.range(stop - start), shuffle=False, verbose=0).history
         if start:  # the first step is compiled first, and no measure of the others
             seconds += time.perf_counter() - began
-        row = {"step": stop, **{name: values[-1] for name, values in means.items()}}
+        row = {"step": stop, "seconds": round(time.perf_counter() - BEGAN - left_out, 2),
+               **{name: values[-1] for name, values in means.items()}}
         for name, value in row.items():
             if not np.isfinite(value):
                 raise FloatingPointError(f"training diverged: {name} is {value} between steps {start} and {stop}")
         if stop % run.evaluate_every and stop < run.steps:
             continue
+        began = time.perf_counter()
         c_model = present_classifier(discriminator)
-        row["train_accuracy"] = accuracy(c_model, dataset.train_images, dataset.train_labels)
+        if stop == run.steps:
+            row["train_accuracy"] = accuracy(c_model, dataset.train_images, dataset.train_labels)
         row["test_accuracy"] = accuracy(c_model, dataset.test_images, dataset.test_labels)
         history.append(row)
-        print(f"step {stop} of {run.steps}: train {row['train_accuracy']:.2%}, test {row['test_accuracy']:.2%}, "
+        left_out += time.perf_counter() - began
+        print(f"step {stop} of {run.steps}: test {row['test_accuracy']:.2%}, "
               f"{seconds / max(stop - 1, 1):.4f} s a step", flush=True)
     return seconds / max(run.steps - 1, 1)
 

@@ -4,6 +4,8 @@
     python -m studies.study alone                             the classifier alone, both networks, 20 to 1,000 labels
     python -m studies.study variants                          the three discriminators and the classifier alone
     python -m studies.study labels                            more and fewer labels, and fewer unlabelled images
+    python -m studies.study tuned                             the tuned SGAN, 20 to 1,000 labels
+    python -m studies.study ablation                          the tuned SGAN without each of its ingredients
 
 Each run is one command (--list prints them all) that writes one file, RESULTS/raw/NAME.json; runs share nothing else.
 Giving the command again makes only the runs that are missing; then RESULTS/STUDY.csv, .md and .png are written from the
@@ -21,6 +23,7 @@ from pathlib import Path
 
 from studies.networks import PRESETS, VARIANTS
 from studies.run import FIRST, Run, read_result, result_path, write_result
+from studies.tuned import INGREDIENTS
 
 # isort: split
 from mnist_data import InputError
@@ -83,7 +86,24 @@ def labels(presets=("tutorial",), labels=LABELS, draws=3, seeds=1, unlabelled=(1
                 yield dict(preset=preset, method="sgan", labels=100, unlabelled=n, steps=steps, **pair)
 
 
-STUDIES = {study.__name__: study for study in (article, alone, variants, labels)}
+def tuned(labels=(100, 20, 50, 1000), draws=5, seeds=1, steps=None):
+    """The tuned SGAN, also without augmentation, which the published methods do not use."""
+    for n in labels:
+        for without in ("nothing", "augmentation"):
+            for pair in draws_and_seeds(draws, seeds):
+                yield dict(preset="tuned", labels=n, without=without, steps=steps, **pair)
+
+
+def ablation(labels=(100,), draws=3, seeds=1, steps=None, alone_steps=None):
+    """The tuned SGAN, without each of its ingredients, and its classifier alone."""
+    for pair in draws_and_seeds(draws, seeds):
+        for n in labels:
+            for without in ("nothing", *INGREDIENTS):
+                yield dict(preset="tuned", labels=n, without=without, steps=steps, **pair)
+            yield dict(preset="tuned", method="alone", labels=n, steps=alone_steps, **pair)
+
+
+STUDIES = {study.__name__: study for study in (article, alone, variants, labels, tuned, ablation)}
 
 
 def make_runs(name, data, **changes):

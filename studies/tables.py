@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -25,6 +26,7 @@ PUBLISHED_ERRORS = {
     "Ladder network": {50: "1.62 ± 0.65", 100: "1.06 ± 0.37"},
 }
 # The second article's, one run each: test accuracy in per cent after so many steps.
+PUBLISHED_TUTORIAL = 0.9592  # test accuracy of the tutorial's model after 7,200 steps, chosen by the training labels
 PUBLISHED_ARTICLE = {"sgan": {500: 75.9, 2000: 86.9, 2500: 89.8, 6000: 90.67}, "alone": {400: 66.63}}
 
 
@@ -47,9 +49,11 @@ def as_row(result):
     return {
         **{name: settings[name] for name in ("preset", "method", "variant", "labels", "label_seed", "seed",
                                              "unlabelled", "steps")},
+        "without": settings.get("without", "nothing"),
         "train_accuracy": final.get("train_accuracy"),
         "test_accuracy": final.get("test_accuracy"),
         "oracle_test_accuracy": max((row["test_accuracy"] for row in history), default=None) if final else None,
+        "seconds_to_tutorial": seconds_to(history, PUBLISHED_TUTORIAL),
         "seconds_per_step": result.get("seconds_per_step"),
         "weights": result.get("weights"),
         "unlabelled_images": result.get("unlabelled_images"),
@@ -58,22 +62,43 @@ def as_row(result):
     }
 
 
-def group_of(row):
+def seconds_to(history, accuracy):
+    """When, since its process began, a run first was above a test accuracy in three evaluations in a row; or None."""
+    for first, *others in zip(history, history[1:], history[2:]):
+        if all(row["test_accuracy"] > accuracy for row in (first, *others)):
+            return first.get("seconds")
+    return None
+
+
+class Group(NamedTuple):
     """What a row is a repetition of: all settings but the seeds; whether labels were drawn is a setting."""
-    return (row["preset"], row["method"], row["variant"], row["labels"], row["unlabelled"], row["label_seed"] == FIRST,
-            row["steps"])
+
+    preset: str
+    method: str
+    variant: str
+    labels: int
+    unlabelled: int | None
+    first: bool
+    steps: int
+    without: str
+
+
+def group_of(row):
+    settings = {name: row[name] for name in Group._fields if name != "first"}
+    return Group(first=row["label_seed"] == FIRST, **settings)
 
 
 def title_of(group, leave_out=None):
     """A group in words; `leave_out` "labels" or "unlabelled" for a line that goes over their number."""
-    preset, method, variant, labels, unlabelled, first, steps = group
-    what = f"SGAN, {variant}" if method == "sgan" else "classifier alone"
-    words = [f"{preset}: {what}"]
+    what = f"SGAN, {group.variant}" if group.method == "sgan" else "classifier alone"
+    words = [f"{group.preset}: {what}"]
+    if group.without != "nothing":
+        words.append(f"without {group.without}")
     if leave_out != "labels":
-        words.append(f"{labels:,} labels" + (" (the article's own)" if first else ""))
-    if unlabelled and leave_out != "unlabelled":
-        words.append(f"{unlabelled:,} unlabelled")
-    return ", ".join([*words, f"{steps:,} steps"])
+        words.append(f"{group.labels:,} labels" + (" (the article's own)" if group.first else ""))
+    if group.unlabelled and leave_out != "unlabelled":
+        words.append(f"{group.unlabelled:,} unlabelled")
+    return ", ".join([*words, f"{group.steps:,} steps"])
 
 
 def groups(rows):
@@ -99,6 +124,10 @@ def mean_std(values, sign=""):
         return "–"
     spread = f" ± {100 * np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
     return f"{100 * np.mean(values):{sign}.2f}{spread} (n = {len(values)})"
+
+
+def in_seconds(value):
+    return "never" if value is None else f"{value:.0f}"
 
 
 def finished(rows, name):
@@ -127,19 +156,26 @@ def main_table(rows):
     """One line a group: accuracies at the last step, differences on identical draws, cost."""
     alone = [row for row in rows if row["method"] == "alone"]
     stacked = [row for row in rows if row["method"] == "sgan" and row["variant"] == "stacked" and not row["unlabelled"]]
+    complete = [row for row in stacked if row["without"] == "nothing"]
     several = len({row["variant"] for row in rows}) > 1
+    ablated = len({row["without"] for row in rows}) > 1
+    timed = any(row["seconds_to_tutorial"] for row in rows)
     header = ["run", "test accuracy, %", "training set, %", "minus alone, same draws",
-              *(["minus stacked, same draws"] if several else []), "oracle: best test, %", "seconds a step", "weights",
-              "failed"]
+              *(["minus stacked, same draws"] if several else []),
+              *(["minus complete, same draws"] if ablated else []),
+              *([f"seconds to {PUBLISHED_TUTORIAL:.2%}, each run"] if timed else []),
+              "oracle: best test, %", "seconds a step", "weights", "failed"]
     lines = []
     for group, members in groups(rows).items():
-        sgan, is_stacked = group[1] == "sgan", group[2] == "stacked"
+        sgan, is_stacked = group.method == "sgan", group.variant == "stacked"
         costs = finished(members, "seconds_per_step")
         lines.append([
             title_of(group),
             mean_std(finished(members, "test_accuracy")), mean_std(finished(members, "train_accuracy")),
             mean_std(differences(members, alone), "+") if sgan else "",
             *([mean_std(differences(members, stacked), "+") if sgan and not is_stacked else ""] if several else []),
+            *([mean_std(differences(members, complete), "+") if group.without != "nothing" else ""] if ablated else []),
+            *([", ".join(map(in_seconds, finished(members, "seconds_to_tutorial")))] if timed else []),
             mean_std(finished(members, "oracle_test_accuracy")), f"{np.mean(costs):.3f}" if costs else "–",
             f"{members[0]['weights'] or 0:,}", len(members) - len(costs),
         ])
@@ -154,7 +190,7 @@ def article_table(results):
               PUBLISHED_ARTICLE["alone"][400]]]
     for group, histories in finished_histories(results).items():
         at = [[row["test_accuracy"] for history in histories for row in history if row["step"] == step]
-              for step in (*shown[:-1], group[-1])]
+              for step in (*shown[:-1], group.steps)]
         lines.append([title_of(group), *(mean_std(values) if values else "" for values in at)])
     return markdown(["test accuracy, %", *(f"after {step:,} steps" for step in shown[:-1]), "last step"], lines)
 
@@ -166,8 +202,8 @@ def errors_table(rows):
     table = {}
     for group, members in groups(rows).items():
         values = [1 - value for value in finished(members, "test_accuracy")]
-        if values and not group[4]:
-            table.setdefault("ours: " + title_of(group, leave_out="labels"), {})[group[3]] = mean_std(values)
+        if values and not group.unlabelled:
+            table.setdefault("ours: " + title_of(group, leave_out="labels"), {})[group.labels] = mean_std(values)
     table.update({"published: " + name: errors for name, errors in PUBLISHED_ERRORS.items()})
     lines = [[name, *(errors.get(n, "") for n in counts)] for name, errors in table.items()]
     return markdown(["test error, %", *(f"{n:,} labels" for n in counts)], lines)
@@ -191,12 +227,12 @@ def draw_curves(axes, results):
 
 def draw_errors(axes, rows, over):
     """Test error with error bars against the number of "labels", or of "unlabelled" images, all of them included."""
-    fewer = {group[:4] for group in groups(rows) if group[4]}
+    fewer = {group[:4] for group in groups(rows) if group.unlabelled}
     lines, numbers = {}, set()
     for group, members in groups(rows).items():
         values = [100 * (1 - value) for value in finished(members, "test_accuracy")]
-        if values and (group[:4] in fewer if over == "unlabelled" else not group[4]):
-            number = members[0]["unlabelled_images"] if over == "unlabelled" else group[3]
+        if values and (group[:4] in fewer if over == "unlabelled" else not group.unlabelled):
+            number = members[0]["unlabelled_images"] if over == "unlabelled" else group.labels
             spread = np.std(values, ddof=1) if len(values) > 1 else 0
             lines.setdefault(title_of(group, leave_out=over), []).append((number, np.mean(values), spread))
             numbers.add(number)
@@ -210,7 +246,7 @@ def draw_errors(axes, rows, over):
 
 
 def save_picture(name, results, rows, path):
-    panels = ["curves"] if name in ("article", "variants") else ["labels"]
+    panels = ["curves"] if name in ("article", "variants", "ablation") else ["labels"]
     if any(row["unlabelled"] for row in rows):
         panels.append("unlabelled")
     figure = Figure(figsize=(8 * len(panels), 5.5), layout="constrained")
@@ -256,7 +292,7 @@ def write_tables(name, runs, results):
     text = f"# {name}\n\n" + main_table(rows)
     if name == "article":
         text += "\n## Beside the article's figures\n\n" + article_table(found)
-    elif name in ("alone", "labels"):
+    elif name in ("alone", "labels", "tuned"):
         text += "\n## Beside published figures\n\n" + errors_table(rows)
     text += "\n" + "\n".join(notes) + "\n"
     with written_whole(folder / f"{name}.md") as temporary:

@@ -304,7 +304,7 @@ def test_learns_from_real_mnist(tmp_path):
 
 def test_readme_names_only_options_that_exist():
     commands = ["sgan_mnist.py", "evaluate_classifier.py", "discriminator_variants.py", "-m benchmarks.train_step",
-                "-m studies.study", "-m studies.run"]
+                "-m studies.study", "-m studies.run", "-m studies.tuned"]
     help_texts = "".join(
         subprocess.run([sys.executable, *command.split(), "--help"], cwd=ROOT, capture_output=True, text=True).stdout
         for command in commands)

@@ -1,0 +1,113 @@
+"""Accuracy against wall-clock time: the tutorial's model and the tuned one.
+
+    python -m studies.study tuned --labels 100 --jobs 1 --data mnist     the tuned runs, with all cores for each
+    python -m benchmarks.time_to_accuracy                                 this picture, about a minute
+
+Times, in alternation in one process, a step of `SGAN` and one of `TunedSGAN`. The curve of a tuned run is drawn over
+its own seconds since its process began, without its evaluations; that of the tutorial's model, whose accuracies after
+each epoch results/tutorial holds, over steps times the seconds a step measured here. Writes
+results/time_to_accuracy.csv and .png.
+"""
+
+import csv
+import itertools
+import json
+import statistics
+import time
+from pathlib import Path
+
+from sgan_mnist import Settings, build_sgan  # first: it sets Keras up
+
+# isort: split
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from mnist_data import Dataset, InputError
+from run_folder import run_command, set_up_device, versions, written_whole
+from studies.tables import PUBLISHED_TUTORIAL, seconds_to
+from studies.tuned import TunedSettings, build_tuned
+
+RESULTS = Path(__file__).parents[1] / "results"
+PUBLISHED_STEPS = 7200  # after which the tutorial's published model had PUBLISHED_TUTORIAL
+ROUNDS, STEPS = 9, 10
+
+
+def step_seconds():
+    """Seconds a step of the tutorial's and of the tuned training, medians of rounds taken in alternation."""
+    random = np.random.default_rng(0)
+    images, labels = random.integers(0, 256, (1000, 28, 28, 1), dtype="uint8"), np.arange(1000) % 10
+    labelled = images[:100], labels[:100]
+    models = {"tutorial": build_sgan(Settings(), Dataset("random", images, labels), labelled),
+              "tuned": build_tuned(TunedSettings(), Dataset("random", images, labels), labelled)}
+    steps = {name: tf.function(lambda model=model: model.train_step(None)) for name, model in models.items()}
+    taken = {name: [] for name in models}
+    for round_number, name in itertools.product(range(ROUNDS + 1), models):
+        start = time.perf_counter()
+        for _ in range(STEPS):
+            steps[name]()
+        if round_number:  # the first compiles
+            taken[name].append((time.perf_counter() - start) / STEPS)
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def tuned_histories():
+    """The histories of the tuned runs at 100 labels that had every core, by their names."""
+    paths = sorted((RESULTS / "raw").glob("mnist-tuned-sgan-*-100labels-*.json"))
+    results = [json.loads(path.read_text()) for path in paths]
+    return {result["name"]: result["history"] for result in results
+            if result["settings"]["without"] == "nothing" and result["threads"] > 1 and not result["error"]}
+
+
+def loop_seconds():
+    """Seconds a step of the tutorial's loop with TensorFlow's defaults, as benchmarks/train_step.py measured it."""
+    with open(RESULTS / "train_step.csv", newline="") as file:
+        return next(float(row["value"]) for row in csv.DictReader(file)
+                    if row["measured"] == "loop, TensorFlow's defaults")
+
+
+def save_picture(tutorial, histories, path):
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(*zip(*tutorial), "k.-", label="the tutorial's model, an epoch each dot")
+    for i, history in enumerate(histories.values()):
+        axes.plot([row["seconds"] for row in history], [100 * row["test_accuracy"] for row in history],
+                  color="C0", alpha=0.6, linewidth=1, label="tuned, each draw of labels" if not i else None)
+    axes.axhline(100 * PUBLISHED_TUTORIAL, color="C3", linestyle=":", label="the tutorial's published model")
+    axes.set(xscale="log", xlabel="seconds since the process began", ylabel="test accuracy, %", ylim=(80, 100))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    with written_whole(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def main():
+    device = set_up_device()
+    histories = tuned_histories()
+    if not histories:
+        raise InputError(f"{RESULTS}: no tuned run at 100 labels with more than one thread; see --help")
+    times = step_seconds()
+    published = PUBLISHED_STEPS * loop_seconds()
+    rows = [{"what": f"seconds a step, {name}", "value": round(value, 4)} for name, value in times.items()]
+    rows.append({"what": f"seconds of {PUBLISHED_STEPS} steps of the tutorial's loop", "value": round(published)})
+    for name, history in histories.items():
+        seconds = seconds_to(history, PUBLISHED_TUTORIAL)
+        rows.append({"what": f"seconds to {PUBLISHED_TUTORIAL:.2%}: {name}", "value": seconds})
+        rows.append({"what": "times sooner", "value": seconds and round(published / seconds)})
+        rows.append({"what": "seconds of the whole run, without its evaluations", "value": history[-1]["seconds"]})
+    rows += [{"what": name, "value": value} for name, value in {"device": device, **versions()}.items()]
+    with open(RESULTS / "tutorial" / "label-seed-0" / "history.csv", newline="") as file:
+        tutorial = [(int(row["step"]) * times["tutorial"], 100 * float(row["test_accuracy"]))
+                    for row in csv.DictReader(file)]
+    with written_whole(RESULTS / "time_to_accuracy.csv") as temporary:
+        with open(temporary, "w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=("what", "value"))
+            writer.writeheader()
+            writer.writerows(rows)
+    save_picture(tutorial, histories, RESULTS / "time_to_accuracy.png")
+    for row in rows:
+        print(f"{row['what']}: {row['value']}")
+
+
+if __name__ == "__main__":
+    run_command(main)

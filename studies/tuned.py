@@ -1,0 +1,300 @@
+"""The SGAN tuned: the idea of sgan_mnist.py taken as far as it goes in minutes, on a CPU.
+
+    python -m studies.tuned
+
+Still one network with K class logits that is classifier and discriminator, D(x) = Z / (Z + 1), and a generator. What is
+added, in the order of the step; `python -m studies.study ablation` measures what each of them is worth (README.md):
+
+1. Average. The classifier that is kept has the moving average of the weights, whose answers are better and steadier
+   than those of any single step's (Tarvainen and Valpola 2017, Mean teachers, arXiv 1703.01780).
+2. Augmentation. Every image is turned, sheared, scaled, shifted and bent a little, as other hands would have written it
+   (Simard et al. 2003, Best practices for convolutional neural networks); never mirrored, which digits are not.
+3. Pseudo-labels. Where the average is sure of an unlabelled image, its answer is the class that the augmented image is
+   trained on (Sohn et al. 2020, FixMatch, arXiv 2001.07685).
+4. Information. Answers to an image and to its augmented self are to say as much as possible about each other: to agree,
+   to be sure, and to use all classes alike (Springenberg 2016, CatGAN, arXiv 1511.06390; Ji et al. 2019, Invariant
+   information clustering, arXiv 1807.06653).
+5. Feature matching. The generator learns to draw images whose features have the same mean as those of real ones,
+   not to fool the discriminator (Salimans et al. 2016, arXiv 1606.03498, section 3.1).
+6. One update of the discriminator for the sum of all its losses, and a learning rate that falls to zero along a cosine.
+"""
+
+import signal
+from dataclasses import dataclass
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the long imports: no traceback
+
+from sgan_mnist import (  # first: it sets Keras up
+    Settings, custom_activation, define_discriminator, generate_latent_points, generate_real_samples, main, on_device,
+    setting
+)
+
+# isort: split
+import keras
+import tensorflow as tf
+from keras import layers, ops
+
+from mnist_data import InputError
+from run_folder import run_command
+
+# --------------------------------------------------------------------------------------------------------------
+# Settings: those of sgan_mnist.py, with other defaults, and a few more
+
+INGREDIENTS = ("generator", "feature-matching", "pseudo-labels", "information", "augmentation", "average", "cosine")
+
+
+@dataclass
+class TunedSettings(Settings):
+    """Train the tuned SGAN: a classifier from a few labelled images and many unlabelled ones, in minutes."""
+
+    epochs: int = setting(10, "passes of --steps-per-epoch steps; the learning rate falls to zero over all of them", 1)
+    batch_size: int = setting(100, "unlabelled images a step", least=2)
+    labelled_batch: int = setting(50, "labelled images a step", least=1)
+    generated_batch: int = setting(25, "generated images a step", least=1)
+    learning_rate: float = setting(1e-3, "of the discriminator's Adam at the first step, and of the generator's")
+    beta_1: float = setting(0.9, "of the discriminator's Adam")
+    generator_beta_1: float = setting(0.5, "of the generator's Adam")
+    average: float = setting(0.999, "share of the averaged weights that a step leaves as they are")
+    confidence: float = setting(0.95, "probability from which on an answer of the average is a pseudo-label")
+    adversarial_weight: float = setting(0.15, "of both losses of the unsupervised head; the supervised head's has 1")
+    pseudo_label_weight: float = setting(1.0, "of the pseudo-labels' cross-entropy")
+    information_weight: float = setting(1.0, "of the mutual information")
+    without: str = setting("nothing", f"leave out one ingredient: {', '.join(INGREDIENTS)}")
+    out: str = setting("runs/tuned", "folder of the run")
+
+    def check(self):
+        super().check()
+        if self.without not in ("nothing", *INGREDIENTS):
+            raise InputError(f"--without {self.without}: choose one of {', '.join(INGREDIENTS)}")
+        for name in "average", "confidence":
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"--{name} {getattr(self, name)}: must be from 0 to below 1")
+
+    def has(self, ingredient):
+        return self.without != ingredient
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Augmentation
+
+ROTATION, SHEAR, SCALING = 0.25, 0.2, 0.15  # at most: radians, share of the height, share of the size
+SHIFT = 0.09  # at most, share of the size: 2.5 of 28 pixels
+BENDING, GRID = 0.036, 5  # standard deviation, share of the size: 1 of 28 pixels, at each knot of a 5 x 5 grid
+
+
+def random_warp(shape, seed):
+    """Where each pixel of an augmented image comes from: rows and columns, each (n, H, W), in pixels.
+
+    A random affine map about the centre plus a displacement, normal at the knots of a coarse grid and bilinear between.
+    """
+    n, height, width, _ = shape
+    size = ops.array((height, width), "float32")
+
+    def uniform(most):
+        return keras.random.uniform((n, 1, 1), -most, most, seed=seed)
+
+    y = ops.reshape(ops.arange(height, dtype="float32") - (height - 1) / 2, (1, height, 1))
+    x = ops.reshape(ops.arange(width, dtype="float32") - (width - 1) / 2, (1, 1, width))
+    angle, shear = uniform(ROTATION), uniform(SHEAR)
+    y, x = (1 + uniform(SCALING)) * y, (1 + uniform(SCALING)) * x
+    x = x + shear * y
+    y, x = ops.cos(angle) * y + ops.sin(angle) * x, ops.cos(angle) * x - ops.sin(angle) * y
+    bend = BENDING * size * keras.random.normal((n, GRID, GRID, 2), seed=seed)
+    bend = ops.image.resize(bend, (height, width), interpolation="bilinear")
+    rows = y + (height - 1) / 2 + height * uniform(SHIFT) + bend[..., 0]
+    columns = x + (width - 1) / 2 + width * uniform(SHIFT) + bend[..., 1]
+    return rows, columns
+
+
+def augment(images, seed):
+    """Warp each image, (n, H, W, C), at random; beyond its border an image goes on with the border's pixels."""
+    n, height, width, channels = images.shape
+    rows, columns = random_warp(images.shape, seed)
+    rows, columns = ops.clip(rows, 0, height - 1.001), ops.clip(columns, 0, width - 1.001)
+    top, left = ops.floor(rows), ops.floor(columns)
+    down, right = (rows - top)[..., None], (columns - left)[..., None]
+    first = ops.reshape(ops.arange(n) * (height * width), (n, 1, 1))  # pixel of each image
+    corner = first + ops.cast(top, "int32") * width + ops.cast(left, "int32")
+    pixels = ops.reshape(images, (-1, channels))
+    upper = (1 - right) * ops.take(pixels, corner, axis=0) + right * ops.take(pixels, corner + 1, axis=0)
+    corner += width
+    lower = (1 - right) * ops.take(pixels, corner, axis=0) + right * ops.take(pixels, corner + 1, axis=0)
+    return (1 - down) * upper + down * lower
+
+
+# --------------------------------------------------------------------------------------------------------------
+# The models
+
+
+def leaky(x):
+    return layers.LeakyReLU(negative_slope=0.1)(x)
+
+
+def tuned_body(images):
+    """Images (n, H, W, C) in [-1, 1] to features (n, 128): three convolutions, a dense layer, noise and dropout."""
+    x = layers.GaussianNoise(0.15, name="noise")(images)
+    x = leaky(layers.Conv2D(32, 5, strides=2, padding="same", kernel_initializer="he_normal", name="conv_1")(x))
+    x = leaky(layers.Conv2D(64, 3, padding="same", kernel_initializer="he_normal", name="conv_2")(x))
+    x = layers.MaxPooling2D(name="pool")(x)
+    x = leaky(layers.Conv2D(64, 3, padding="same", kernel_initializer="he_normal", name="conv_3")(x))
+    x = layers.Dropout(0.25, name="dropout_1")(layers.Flatten(name="flatten")(x))
+    x = layers.Dense(128, kernel_initializer="he_normal", name="dense")(x)
+    x = layers.LeakyReLU(negative_slope=0.1, name="features")(x)
+    return layers.Dropout(0.25, name="dropout_2")(x)
+
+
+def tuned_generator(latent_dim, out_shape=(28, 28, 1)):
+    """Latent points (n, latent_dim) to images (n, H, W, C) in [-1, 1]; H and W are multiples of 4."""
+    height, width, channels = out_shape
+    points = keras.Input((latent_dim,), name="latent_points")
+    x = layers.Dense(height // 4 * (width // 4) * 64, name="dense")(points)
+    x = leaky(layers.BatchNormalization(name="normal_1")(x))
+    x = layers.Reshape((height // 4, width // 4, 64), name="reshape")(x)
+    x = layers.Conv2DTranspose(32, 4, strides=2, padding="same", name="upsample")(x)
+    x = leaky(layers.BatchNormalization(name="normal_2")(x))
+    x = layers.Conv2DTranspose(channels, 4, strides=2, padding="same", activation="tanh", name="drawing")(x)
+    return keras.Model(points, x, name="g_model")
+
+# --------------------------------------------------------------------------------------------------------------
+# The training step
+
+
+def mutual_information(first, second):
+    """Of the answers to two views of the same images, class probabilities (n, K), in nats: from 0 to log K.
+
+    I = sum_jk P_jk log(P_jk / (P_j P_k)), where P_jk is the mean over images of first_j second_k, made symmetric (Ji et
+    al. 2019, equation 3). It is highest where both views get the same sure answer and all answers are equally frequent.
+    """
+    joint = ops.matmul(ops.transpose(first), second) / first.shape[0]
+    joint = ops.maximum((joint + ops.transpose(joint)) / 2, 1e-7)
+    rows, columns = ops.sum(joint, axis=0, keepdims=True), ops.sum(joint, axis=1, keepdims=True)
+    return ops.sum(joint * (ops.log(joint) - ops.log(rows) - ops.log(columns)))
+
+
+class TunedSGAN(keras.Model):
+    """A generator and a discriminator in training; `fit` it on the numbers of the steps to make, as `SGAN`.
+
+    Args:
+        settings: a `TunedSettings`.
+        labelled: (images, labels): uint8 (n, H, W, C) and integers (n,).
+        unlabelled_images: uint8 (N, H, W, C).
+        n_classes: K.
+        steps: of the whole training, over which the learning rate falls to zero.
+    """
+
+    def __init__(self, settings, labelled, unlabelled_images, n_classes, steps):
+        super().__init__(name="tuned_sgan")
+        self.settings = settings
+        image_shape = unlabelled_images.shape[1:]
+        self.g_model = tuned_generator(settings.latent_dim, image_shape)
+        _, trained = define_discriminator(image_shape, n_classes, tuned_body)
+        outputs = [trained.get_layer(name).output for name in ("class_logits", "features")]
+        self.discriminator = keras.Model(trained.inputs, outputs, name="discriminator")
+        self.c_model = keras.models.clone_model(trained)
+        self.c_model.set_weights(trained.get_weights())
+        self.c_model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        self.labelled = [on_device(values) for values in labelled]
+        self.unlabelled = [on_device(unlabelled_images)]
+        self.seed_generator = keras.random.SeedGenerator(settings.seed)
+
+        rate = settings.learning_rate
+        schedule = keras.optimizers.schedules.CosineDecay(rate, steps) if settings.has("cosine") else rate
+        self.d_optimizer = keras.optimizers.Adam(schedule, beta_1=settings.beta_1)
+        self.g_optimizer = keras.optimizers.Adam(rate, beta_1=settings.generator_beta_1)
+        self.d_optimizer.build(self.discriminator.trainable_weights)
+        self.g_optimizer.build(self.g_model.trainable_weights)
+        figures = ("c_loss", "c_accuracy", "d_loss_real", "d_loss_fake", "g_loss", "pseudo_label_loss",
+                   "sure_share", "information")
+        self.means = [keras.metrics.Mean(name) for name in figures]
+        self.built = True
+
+    @property
+    def metrics(self):
+        return self.means
+
+    def augmented(self, images):
+        return augment(images, self.seed_generator) if self.settings.has("augmentation") else images
+
+    def train_step(self, data):
+        """One step; `data`, its number, is not needed. Returns the step's own figures."""
+        settings, seed, cross_entropy = self.settings, self.seed_generator, keras.losses.sparse_categorical_crossentropy
+        labelled_images, labels = generate_real_samples(self.labelled, settings.labelled_batch, seed)
+        (unlabelled_images,) = generate_real_samples(self.unlabelled, settings.batch_size, seed)
+        noise = generate_latent_points(settings.latent_dim, settings.generated_batch, seed)
+
+        opinions = self.c_model(unlabelled_images, training=False)  # of the average, on images as they are
+        sure = ops.cast(ops.max(opinions, axis=-1) >= settings.confidence, "float32")
+        images = self.augmented(ops.concatenate([labelled_images, unlabelled_images]))
+
+        with tf.GradientTape() as d_tape:
+            logits, features = self.discriminator(images, training=True)
+            labelled_logits, logits = ops.split(logits, [settings.labelled_batch])
+            features = features[settings.labelled_batch:]
+            losses = {"c_loss": ops.mean(cross_entropy(labels, labelled_logits, from_logits=True))}
+            if settings.has("pseudo-labels"):
+                each = cross_entropy(ops.argmax(opinions, axis=-1), logits, from_logits=True)
+                losses["pseudo_label_loss"] = settings.pseudo_label_weight * ops.mean(sure * each)
+            if settings.has("information"):
+                information = mutual_information(opinions, ops.softmax(logits))
+                losses["information"] = -settings.information_weight * information
+            if settings.has("generator"):
+                with tf.GradientTape() as g_tape:
+                    generated_images = self.g_model(noise, training=True)
+                    generated_logits, generated_features = self.discriminator(generated_images, training=True)
+                    if settings.has("feature-matching"):
+                        gap = ops.mean(ops.stop_gradient(features), axis=0) - ops.mean(generated_features, axis=0)
+                        g_loss = ops.mean(ops.abs(gap))
+                    else:
+                        g_loss = self.unsupervised_loss(generated_logits, real=True)
+                weight = settings.adversarial_weight
+                losses["d_loss_real"] = weight * self.unsupervised_loss(logits, real=True)
+                losses["d_loss_fake"] = weight * self.unsupervised_loss(generated_logits, real=False)
+            d_loss = sum(losses.values())
+
+        if settings.has("generator"):
+            self.g_optimizer.apply(g_tape.gradient(g_loss, self.g_model.trainable_weights),
+                                   self.g_model.trainable_weights)
+        self.d_optimizer.apply(d_tape.gradient(d_loss, self.discriminator.trainable_weights),
+                               self.discriminator.trainable_weights)
+        self.update_average()
+
+        figures = {mean.name: losses.get(mean.name, ops.zeros(())) for mean in self.means}
+        right = ops.equal(ops.argmax(labelled_logits, axis=-1), ops.cast(labels, "int32"))
+        figures["c_accuracy"] = ops.mean(ops.cast(right, "float32"))
+        figures["sure_share"] = ops.mean(sure)
+        if settings.has("generator"):
+            figures["g_loss"] = g_loss
+        for mean in self.means:
+            mean.update_state(figures[mean.name])
+        return figures
+
+    def unsupervised_loss(self, logits, real):
+        """Binary cross-entropy of D(x) = Z / (Z + 1) with "real" or "generated"."""
+        target = ops.full((logits.shape[0], 1), float(real))
+        return ops.mean(keras.losses.binary_crossentropy(target, custom_activation(logits)))
+
+    def update_average(self):
+        """Move the weights of the average towards the present ones; in the first steps faster, to forget the start."""
+        step = ops.cast(self.d_optimizer.iterations, "float32")
+        keep = ops.minimum(self.settings.average, step / (step + 9)) if self.settings.has("average") else 0
+        for average, weight in zip(self.c_model.trainable_weights, self.discriminator.trainable_weights):
+            average.assign(keep * average + (1 - keep) * weight)
+
+    def state_variables(self):
+        """Every variable that the next step depends on: weights, seeds of noise and dropout, the optimizers' state."""
+        return [*self.variables, *self.d_optimizer.variables, *self.g_optimizer.variables]
+
+
+# --------------------------------------------------------------------------------------------------------------
+# The command
+
+
+def build_tuned(settings, dataset, labelled):
+    """The tuned SGAN, ready to `train`; `labelled` are (images, labels): uint8 (n, H, W, C), integers (n,)."""
+    steps_per_epoch = settings.steps_per_epoch or len(dataset.train_images) // settings.batch_size
+    return TunedSGAN(settings, labelled, dataset.train_images, dataset.n_classes, settings.epochs * steps_per_epoch)
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(settings_class=TunedSettings, build=build_tuned, command="python -m studies.tuned"))

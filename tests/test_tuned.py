@@ -1,0 +1,197 @@
+"""The tuned SGAN: its losses against NumPy, its augmentation, which weights a step moves, a run stopped and resumed."""
+
+import numpy as np
+
+from sgan_mnist import main
+
+# isort: split
+import keras
+import pytest
+from keras import ops
+
+from mnist_data import InputError, load_real_samples
+from run_folder import RunFolder
+from studies import tuned
+from studies.tuned import INGREDIENTS, TunedSettings, augment, build_tuned, mutual_information, random_warp
+
+
+# --- mutual information ---
+
+
+def test_mutual_information_is_that_of_the_joint_distribution():
+    random = np.random.default_rng(0)
+    first, second = random.dirichlet([0.1] * 4, size=(2, 10))
+    joint = np.mean([np.outer(a, b) for a, b in zip(first, second)], axis=0)
+    joint = (joint + joint.T) / 2
+    independent = np.outer(joint.sum(axis=1), joint.sum(axis=0))
+    expected = (joint * np.log(joint / independent)).sum()
+    assert expected > 0.01
+    np.testing.assert_allclose(mutual_information(ops.array(first), ops.array(second)), expected, rtol=1e-5)
+
+
+def test_mutual_information_is_highest_for_sure_and_equally_frequent_answers():
+    sure = np.eye(10, dtype="float32")[np.arange(40) % 10]
+    np.testing.assert_allclose(mutual_information(sure, sure), np.log(10), atol=1e-3)
+    np.testing.assert_allclose(mutual_information(sure, np.full((40, 10), 0.1, "float32")), 0, atol=1e-4)  # unsure
+    np.testing.assert_allclose(mutual_information(sure[:1], sure[:1]), 0, atol=1e-4)  # always the same answer
+
+
+# --- augmentation ---
+
+
+def without_changes(monkeypatch, **but):
+    for name in ("ROTATION", "SHEAR", "SCALING", "SHIFT", "BENDING"):
+        monkeypatch.setattr(tuned, name, but.get(name, 0))
+
+
+def test_augmentation_of_size_zero_changes_nothing(monkeypatch, digits):
+    without_changes(monkeypatch)
+    images = digits.train_images[:3].astype("float32")
+    np.testing.assert_allclose(augment(images, keras.random.SeedGenerator(0)), images, atol=0.5)
+
+
+def test_augmentation_shifts_each_image_by_its_own_share_and_goes_on_with_the_border(monkeypatch):
+    without_changes(monkeypatch, SHIFT=0.2)
+    ramp = np.broadcast_to(np.arange(20, dtype="float32")[None, None, :, None], (50, 10, 20, 2))
+    moved = np.asarray(augment(ramp, keras.random.SeedGenerator(0)))
+    shifts = moved[:, :, 10, 0] - 10  # a ramp shows how far it was shifted
+    assert np.allclose(shifts, shifts[:, :1], atol=1e-4) and len(np.unique(shifts.round(3))) > 40
+    assert -4 <= shifts.min() < -3 and 3 < shifts.max() <= 4  # 0.2 of 20 columns
+    np.testing.assert_allclose(moved, np.clip(ramp + shifts[:, :1, None, None], 0, 19), atol=0.02)
+
+
+def test_augmentation_turns_about_the_centre_and_never_mirrors(monkeypatch):
+    without_changes(monkeypatch, ROTATION=0.5)
+    rows, columns = map(np.asarray, random_warp((200, 9, 9, 1), keras.random.SeedGenerator(0)))
+    np.testing.assert_allclose([rows[:, 4, 4], columns[:, 4, 4]], 4, atol=1e-5)
+    down, across = rows[:, 5, 4] - rows[:, 4, 4], columns[:, 5, 4] - columns[:, 4, 4]
+    np.testing.assert_allclose(down**2 + across**2, 1, atol=1e-5)
+    assert 0.45 < np.arctan2(across, down).max() <= 0.5 and -0.5 <= np.arctan2(across, down).min() < -0.45
+
+
+def test_augmentation_never_mirrors(digits):
+    rows, columns = map(np.asarray, random_warp((500, 28, 28, 1), keras.random.SeedGenerator(0)))
+    down = rows[:, 21, 14] - rows[:, 7, 14], columns[:, 21, 14] - columns[:, 7, 14]
+    right = rows[:, 14, 21] - rows[:, 14, 7], columns[:, 14, 21] - columns[:, 14, 7]
+    assert (down[0] * right[1] - down[1] * right[0] > 0).all()  # a mirrored image's axes turn the other way round
+
+
+# --- the step ---
+
+
+def make(dataset, **settings):
+    keras.utils.set_random_seed(0)
+    settings = TunedSettings(labelled_batch=8, batch_size=12, generated_batch=4, steps_per_epoch=5, **settings)
+    rows = np.arange(40)
+    return build_tuned(settings, dataset, (dataset.train_images[rows], dataset.train_labels[rows]))
+
+
+def values(weights):
+    return [weight.numpy() for weight in weights]
+
+
+def moved(before, weights):
+    return [not np.array_equal(a, b) for a, b in zip(before, values(weights))]
+
+
+@pytest.mark.parametrize("without", ["nothing", *INGREDIENTS])
+def test_a_step_moves_discriminator_generator_and_average(digits, without):
+    sgan = make(digits, without=without)
+    d, g, average = (sgan.discriminator.trainable_weights, sgan.g_model.trainable_weights,
+                     sgan.c_model.trainable_weights)
+    for each in average:
+        each.assign(each + 1)
+    before = values(d), values(g), values(average)
+    figures = {name: float(value) for name, value in sgan.train_step(None).items()}
+    assert all(moved(before[0], d))
+    assert all(moved(before[1], g)) if without != "generator" else not any(moved(before[1], g))
+    keep = 0 if without == "average" else 0.1  # after one step: 1 / (1 + 9)
+    for old, new, weight in zip(before[2], average, d):
+        np.testing.assert_allclose(new, keep * old + (1 - keep) * weight, atol=1e-6)
+    absent = {"generator": {"d_loss_real", "d_loss_fake", "g_loss"}, "information": {"information"},
+              "pseudo-labels": {"pseudo_label_loss"}}.get(without, set())
+    present = set(figures) - {"sure_share", "c_accuracy", "pseudo_label_loss"}  # no answer is sure at the start
+    assert all(figures[name] == 0 for name in absent) and all(figures[name] for name in present - absent)
+
+
+def test_pseudo_labels_are_the_sure_answers_of_the_average_alone(digits):
+    sgan = make(digits, without="augmentation")
+    logits = sgan.c_model.get_layer("class_logits")  # the same for every image, where its kernel is zero
+    logits.kernel.assign(0 * logits.kernel)
+    logits.bias.assign([0, 0, 0, 5.0, 0, 0, 0, 0, 0, 0])  # p(3) = 0.943: below the 0.95 wanted
+    figures = sgan.train_step(None)
+    assert figures["sure_share"] == 0 and figures["pseudo_label_loss"] == 0
+    sure_of_3 = np.array([0, 0, 0, 50.0, 0, 0, 0, 0, 0, 0])
+    logits.bias.assign(sure_of_3)
+    student = sgan.discriminator.get_layer("class_logits")
+    student.kernel.assign(0 * student.kernel)
+    student.bias.assign(sure_of_3 / 25)
+    figures = sgan.train_step(None)
+    assert figures["sure_share"] == 1
+    np.testing.assert_allclose(figures["pseudo_label_loss"], np.log(9 + np.exp(2)) - 2, rtol=1e-5)
+
+
+def test_the_learning_rate_falls_to_zero_over_the_whole_run(digits):
+    for without, last in ("nothing", 0), ("cosine", 1e-3):
+        sgan = make(digits, epochs=2, without=without)
+        rates = []
+        for step in (0, 5, 10):
+            sgan.d_optimizer.iterations.assign(step)
+            rates.append(float(sgan.d_optimizer.learning_rate))
+        np.testing.assert_allclose(rates, [1e-3, (1e-3 + last) / 2, last], atol=1e-9)
+
+
+# --- a run ---
+
+
+def test_a_stopped_and_resumed_run_equals_the_whole_one_bit_for_bit(digits_file, tmp_path, monkeypatch):
+    def command(out, *more):
+        main(["--data", str(digits_file), "--labels", "20", "--batch-size", "20", "--epochs", "2", "--steps-per-epoch",
+              "4", "--out", str(tmp_path / out), *more], TunedSettings, build_tuned, "python -m studies.tuned")
+
+    def stop(folder, *args):
+        save_epoch(folder, *args)
+        raise KeyboardInterrupt
+
+    command("whole")
+    save_epoch = RunFolder.save_epoch
+    monkeypatch.setattr(RunFolder, "save_epoch", stop)
+    with pytest.raises(KeyboardInterrupt, match="python -m studies.tuned --out .*stopped --resume"):
+        command("stopped")
+    monkeypatch.setattr(RunFolder, "save_epoch", save_epoch)
+    command("stopped", "--resume")
+    with np.load(tmp_path / "whole" / "state.npz") as whole, np.load(tmp_path / "stopped" / "state.npz") as resumed:
+        names = [sorted(set(each.files) - {"history"}) for each in (whole, resumed)]  # numbered in one process
+        assert len(names[0]) == len(names[1]) > 60
+        different = [a for a, b in zip(*names) if whole[a].tobytes() != resumed[b].tobytes()]
+        assert not different
+    with pytest.raises(InputError, match="without"):
+        command("other", "--without", "luck")
+
+
+def test_saved_classifier_is_measured_and_own_colour_images_work(tmp_path, run_script):
+    random = np.random.default_rng(0)
+    images, labels = random.integers(0, 256, (60, 16, 12, 3), dtype="uint8"), random.integers(-1, 3, 60)
+    np.savez(tmp_path / "own.npz", x_train=images, y_train=labels)
+    main(["--data", str(tmp_path / "own.npz"), "--epochs", "1", "--steps-per-epoch", "2",
+          "--out", str(tmp_path / "run")], TunedSettings, build_tuned)
+    status, output, errors = run_script("evaluate_classifier.py", tmp_path / "run" / "c_model_0002.h5")
+    known = (labels >= 0).sum()
+    right = (keras.models.load_model(tmp_path / "run" / "c_model_0002.h5").predict(
+        images[labels >= 0] / 127.5 - 1, verbose=0).argmax(axis=1) == labels[labels >= 0]).sum()
+    assert (status, errors) == (0, []) and f"Train Accuracy: {right / known:.3%}" in output
+
+
+def test_the_study_trains_the_same_as_the_script(digits_file, tmp_path):
+    from studies import run as one_run
+
+    dataset = load_real_samples(str(digits_file))
+    common = ["--data", str(digits_file), "--labels", "20", "--seed", "3", "--label-seed", "4"]
+    main([*common, "--epochs", "1", "--steps-per-epoch", "3", "--out", str(tmp_path / "script")],
+         TunedSettings, build_tuned)
+    one_run.main([*common, "--preset", "tuned", "--steps", "3", "--results", str(tmp_path),
+                  "--keep", str(tmp_path / "study")])
+    ours, theirs = (keras.models.load_model(tmp_path / each / "c_model_0003.h5") for each in ("study", "script"))
+    for a, b in zip(ours.weights, theirs.weights):
+        np.testing.assert_array_equal(a, b, err_msg=a.path)
+    assert dataset.train_images.shape[1:] == ours.input_shape[1:]
