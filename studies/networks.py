@@ -81,8 +81,8 @@ PRESETS = {
     "article": Preset(article_body, article_generator, 1e-3, 0.9, half_batch=32, gan_batch=32, steps=6000,
                       evaluate_every=500, seconds={"sgan": 0.17, "alone": 0.014}),
     "tuned": Preset(tuned_body, tuned_generator, TunedSettings.learning_rate, TunedSettings.beta_1,
-                    half_batch=TunedSettings.labelled_batch, gan_batch=TunedSettings.generated_batch, steps=3000,
-                    evaluate_every=100, seconds={"sgan": 0.14, "alone": 0.05}),
+                    half_batch=TunedSettings.labelled_batch, gan_batch=TunedSettings.generated_batch, steps=3600,
+                    evaluate_every=100, seconds={"sgan": 0.1, "alone": 0.03}),
 }
 
 # --------------------------------------------------------------------------------------------------------------

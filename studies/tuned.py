@@ -48,7 +48,7 @@ INGREDIENTS = ("generator", "feature-matching", "pseudo-labels", "information", 
 class TunedSettings(Settings):
     """Train the tuned SGAN: a classifier from a few labelled images and many unlabelled ones, in minutes."""
 
-    epochs: int = setting(10, "passes of --steps-per-epoch steps; the learning rate falls to zero over all of them", 1)
+    epochs: int = setting(6, "passes of --steps-per-epoch steps; the learning rate falls to zero over all of them", 1)
     batch_size: int = setting(100, "unlabelled images a step", least=2)
     labelled_batch: int = setting(50, "labelled images a step", least=1)
     generated_batch: int = setting(25, "generated images a step", least=1)
