@@ -66,10 +66,11 @@ class Settings:
     out: str = setting("runs/sgan", "folder of the run")
     print_every: int | None = setting(None, "print the losses of every N-th step instead of a progress bar", least=1)
     tensorboard: bool = setting(False, "write logs for TensorBoard too (pip install tensorboard)")
+    half_is_generated = True  # of --batch-size; no annotation: not an option
 
     def check(self):
         """Raise InputError for what cannot be trained with."""
-        if self.batch_size % 2:
+        if self.half_is_generated and self.batch_size % 2:
             raise InputError(f"--batch-size {self.batch_size}: must be even, half of it is generated images")
         if not 0 < self.learning_rate < float("inf"):
             raise InputError(f"--learning-rate {self.learning_rate}: must be above 0 and finite")

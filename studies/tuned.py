@@ -62,6 +62,7 @@ class TunedSettings(Settings):
     information_weight: float = setting(1.0, "of the mutual information")
     without: str = setting("nothing", f"leave out one ingredient: {', '.join(INGREDIENTS)}")
     out: str = setting("runs/tuned", "folder of the run")
+    half_is_generated = False
 
     def check(self):
         super().check()
@@ -172,6 +173,12 @@ def mutual_information(first, second):
     return ops.sum(joint * (ops.log(joint) - ops.log(rows) - ops.log(columns)))
 
 
+def unsupervised_loss(logits, real):
+    """Binary cross-entropy of D(x) = Z / (Z + 1), from logits (n, K), with "real" or "generated"; a number."""
+    target = ops.full((logits.shape[0], 1), float(real))
+    return ops.mean(keras.losses.binary_crossentropy(target, custom_activation(logits)))
+
+
 class TunedSGAN(keras.Model):
     """A generator and a discriminator in training; `fit` it on the numbers of the steps to make, as `SGAN`.
 
@@ -198,6 +205,10 @@ class TunedSGAN(keras.Model):
         self.unlabelled = [on_device(unlabelled_images)]
         self.seed_generator = keras.random.SeedGenerator(settings.seed)
 
+        self.weight_of = {
+            "c_loss": 1, "pseudo_label_loss": settings.pseudo_label_weight,
+            "information": -settings.information_weight,  # the more, the better
+            "d_loss_real": settings.adversarial_weight, "d_loss_fake": settings.adversarial_weight}
         rate = settings.learning_rate
         schedule = keras.optimizers.schedules.CosineDecay(rate, steps) if settings.has("cosine") else rate
         self.d_optimizer = keras.optimizers.Adam(schedule, beta_1=settings.beta_1)
@@ -234,10 +245,9 @@ class TunedSGAN(keras.Model):
             losses = {"c_loss": ops.mean(cross_entropy(labels, labelled_logits, from_logits=True))}
             if settings.has("pseudo-labels"):
                 each = cross_entropy(ops.argmax(opinions, axis=-1), logits, from_logits=True)
-                losses["pseudo_label_loss"] = settings.pseudo_label_weight * ops.mean(sure * each)
+                losses["pseudo_label_loss"] = ops.mean(sure * each)
             if settings.has("information"):
-                information = mutual_information(opinions, ops.softmax(logits))
-                losses["information"] = -settings.information_weight * information
+                losses["information"] = mutual_information(opinions, ops.softmax(logits))
             if settings.has("generator"):
                 with tf.GradientTape() as g_tape:
                     generated_images = self.g_model(noise, training=True)
@@ -246,33 +256,25 @@ class TunedSGAN(keras.Model):
                         gap = ops.mean(ops.stop_gradient(features), axis=0) - ops.mean(generated_features, axis=0)
                         g_loss = ops.mean(ops.abs(gap))
                     else:
-                        g_loss = self.unsupervised_loss(generated_logits, real=True)
-                weight = settings.adversarial_weight
-                losses["d_loss_real"] = weight * self.unsupervised_loss(logits, real=True)
-                losses["d_loss_fake"] = weight * self.unsupervised_loss(generated_logits, real=False)
-            d_loss = sum(losses.values())
+                        g_loss = unsupervised_loss(generated_logits, real=True)
+                losses["d_loss_real"] = unsupervised_loss(logits, real=True)
+                losses["d_loss_fake"] = unsupervised_loss(generated_logits, real=False)
+            d_loss = sum(self.weight_of[name] * loss for name, loss in losses.items())
 
         if settings.has("generator"):
-            self.g_optimizer.apply(g_tape.gradient(g_loss, self.g_model.trainable_weights),
-                                   self.g_model.trainable_weights)
-        self.d_optimizer.apply(d_tape.gradient(d_loss, self.discriminator.trainable_weights),
-                               self.discriminator.trainable_weights)
+            weights = self.g_model.trainable_weights
+            self.g_optimizer.apply(g_tape.gradient(g_loss, weights), weights)
+            losses["g_loss"] = g_loss
+        weights = self.discriminator.trainable_weights
+        self.d_optimizer.apply(d_tape.gradient(d_loss, weights), weights)
         self.update_average()
 
-        figures = {mean.name: losses.get(mean.name, ops.zeros(())) for mean in self.means}
         right = ops.equal(ops.argmax(labelled_logits, axis=-1), ops.cast(labels, "int32"))
-        figures["c_accuracy"] = ops.mean(ops.cast(right, "float32"))
-        figures["sure_share"] = ops.mean(sure)
-        if settings.has("generator"):
-            figures["g_loss"] = g_loss
+        figures = {"c_accuracy": ops.mean(ops.cast(right, "float32")), "sure_share": ops.mean(sure), **losses}
+        figures = {mean.name: figures.get(mean.name, ops.zeros(())) for mean in self.means}
         for mean in self.means:
             mean.update_state(figures[mean.name])
         return figures
-
-    def unsupervised_loss(self, logits, real):
-        """Binary cross-entropy of D(x) = Z / (Z + 1) with "real" or "generated"."""
-        target = ops.full((logits.shape[0], 1), float(real))
-        return ops.mean(keras.losses.binary_crossentropy(target, custom_activation(logits)))
 
     def update_average(self):
         """Move the weights of the average towards the present ones; in the first steps faster, to forget the start."""
