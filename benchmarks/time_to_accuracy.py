@@ -1,7 +1,7 @@
 """Accuracy against wall-clock time: the tutorial's model and the tuned one.
 
-    python -m studies.study tuned --labels 100 --jobs 1 --data mnist     the tuned runs, with all cores for each
-    python -m benchmarks.time_to_accuracy                                 this picture, about a minute
+    python -m studies.run --preset tuned --label-seed 0 --seed 0     a tuned run, with all cores; then 1, 2, ...
+    python -m benchmarks.time_to_accuracy                             this picture, about a minute
 
 Times, in alternation in one process, a step of `SGAN` and one of `TunedSGAN`. The curve of a tuned run is drawn over
 its own seconds since its process began, without its evaluations; that of the tutorial's model, whose accuracies after
@@ -75,6 +75,9 @@ def save_picture(tutorial, histories, path):
                   color="C0", alpha=0.6, linewidth=1, label="tuned, each draw of labels" if not i else None)
     axes.axhline(100 * PUBLISHED_TUTORIAL, color="C3", linestyle=":", label="the tutorial's published model")
     axes.set(xscale="log", xlabel="seconds since the process began", ylabel="test accuracy, %", ylim=(80, 100))
+    ticks = [10, 30, 100, 300, 1000, 3000, 10000]
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.set_xlim(10, max(tutorial[-1][0], *(history[-1]["seconds"] for history in histories.values())) * 1.2)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
     with written_whole(path) as temporary:
@@ -84,8 +87,8 @@ def save_picture(tutorial, histories, path):
 def main():
     device = set_up_device()
     histories = tuned_histories()
-    if not histories:
-        raise InputError(f"{RESULTS}: no tuned run at 100 labels with more than one thread; see --help")
+    if len(histories) < 2:
+        raise InputError(f"{RESULTS}: fewer than two tuned runs at 100 labels with more than one thread each")
     times = step_seconds()
     published = PUBLISHED_STEPS * loop_seconds()
     rows = [{"what": f"seconds a step, {name}", "value": round(value, 4)} for name, value in times.items()]
