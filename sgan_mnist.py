@@ -435,6 +435,7 @@ def build_sgan(settings, dataset, labelled):
 
 
 def main(argv=None, settings_class=Settings, build=build_sgan, command="python sgan_mnist.py"):
+    """Train what `build` makes of the command line's settings; the tuned SGAN (studies/tuned.py) comes this way too."""
     given = vars(parser_from(settings_class, settings_class.__doc__).parse_args(argv))
     resume = given.pop("resume", False)
     run = RunFolder(given.get("out", settings_class.out))
