@@ -9,8 +9,9 @@ import keras
 import pytest
 from keras import ops
 
-from mnist_data import InputError, load_real_samples
+from mnist_data import InputError
 from run_folder import RunFolder
+from studies import run as one_run
 from studies import tuned
 from studies.tuned import INGREDIENTS, TunedSettings, augment, build_tuned, mutual_information, random_warp
 
@@ -60,7 +61,7 @@ def test_augmentation_shifts_each_image_by_its_own_share_and_goes_on_with_the_bo
     np.testing.assert_allclose(moved, np.clip(ramp + shifts[:, :1, None, None], 0, 19), atol=0.02)
 
 
-def test_augmentation_turns_about_the_centre_and_never_mirrors(monkeypatch):
+def test_augmentation_turns_about_the_centre(monkeypatch):
     without_changes(monkeypatch, ROTATION=0.5)
     rows, columns = map(np.asarray, random_warp((200, 9, 9, 1), keras.random.SeedGenerator(0)))
     np.testing.assert_allclose([rows[:, 4, 4], columns[:, 4, 4]], 4, atol=1e-5)
@@ -69,7 +70,7 @@ def test_augmentation_turns_about_the_centre_and_never_mirrors(monkeypatch):
     assert 0.45 < np.arctan2(across, down).max() <= 0.5 and -0.5 <= np.arctan2(across, down).min() < -0.45
 
 
-def test_augmentation_never_mirrors(digits):
+def test_augmentation_never_mirrors():
     rows, columns = map(np.asarray, random_warp((500, 28, 28, 1), keras.random.SeedGenerator(0)))
     down = rows[:, 21, 14] - rows[:, 7, 14], columns[:, 21, 14] - columns[:, 7, 14]
     right = rows[:, 14, 21] - rows[:, 14, 7], columns[:, 14, 21] - columns[:, 14, 7]
@@ -183,9 +184,6 @@ def test_saved_classifier_is_measured_and_own_colour_images_work(tmp_path, run_s
 
 
 def test_the_study_trains_the_same_as_the_script(digits_file, tmp_path):
-    from studies import run as one_run
-
-    dataset = load_real_samples(str(digits_file))
     common = ["--data", str(digits_file), "--labels", "20", "--seed", "3", "--label-seed", "4"]
     main([*common, "--epochs", "1", "--steps-per-epoch", "3", "--out", str(tmp_path / "script")],
          TunedSettings, build_tuned)
@@ -194,4 +192,3 @@ def test_the_study_trains_the_same_as_the_script(digits_file, tmp_path):
     ours, theirs = (keras.models.load_model(tmp_path / each / "c_model_0003.h5") for each in ("study", "script"))
     for a, b in zip(ours.weights, theirs.weights):
         np.testing.assert_array_equal(a, b, err_msg=a.path)
-    assert dataset.train_images.shape[1:] == ours.input_shape[1:]
