@@ -65,8 +65,13 @@ def parser_from(settings_class, description):
         default = "" if option.default is None or kind is bool else f" (default: {option.default})"
         parser.add_argument(f"--{option.name.replace('_', '-')}", help=option.metadata["help"] + default, **how)
     parser.add_argument("--resume", action="store_true",
-                        help="go on with the run in --out from its last finished epoch; only --epochs may change")
+                        help="go on with the run in --out from its last finished epoch; "
+                             f"only {allowed_changes(settings_class)} may change")
     return parser
+
+
+def allowed_changes(settings_class):
+    return " and ".join(f"--{name}" for name in ("data", *settings_class.may_change))
 
 
 def run_command(main):
@@ -264,7 +269,7 @@ class RunFolder:
             raise InputError(f"--resume: {path} is not the record of a run: {error!r}") from None
 
     def resumed_settings(self, settings_class, given):
-        """The settings of the run, with a new --epochs if `given`. InputError for any other difference.
+        """The settings of the run, with what `may_change` as it is `given`. InputError for any other difference.
 
         --data may name another place of the same images, --out another of the run.
         """
@@ -272,10 +277,10 @@ class RunFolder:
         if saved.keys() != {option.name for option in fields(settings_class)}:
             raise InputError(f"--resume: {self.path / 'run.json'} has other settings than this program: "
                              "it was written by another version")
-        for name in given.keys() - {"out", "epochs", "data"}:
+        for name in given.keys() - {"out", "data", *settings_class.may_change}:
             if given[name] != saved[name]:
                 raise InputError(f"--resume: --{name.replace('_', '-')} {given[name]} is not what the run was started "
-                                 f"with ({saved[name]}); only --epochs may change")
+                                 f"with ({saved[name]}); only {allowed_changes(settings_class)} may change")
         return settings_class(**{**saved, **given, "data": saved["data"]})
 
     def begin(self, dataset, label_rows, device):

@@ -67,6 +67,7 @@ class Settings:
     print_every: int | None = setting(None, "print the losses of every N-th step instead of a progress bar", least=1)
     tensorboard: bool = setting(False, "write logs for TensorBoard too (pip install tensorboard)")
     half_is_generated = True  # of --batch-size; no annotation: not an option
+    may_change = ("epochs",)  # when a run is resumed, beside the place of the data
 
     def check(self):
         """Raise InputError for what cannot be trained with."""

@@ -11,7 +11,6 @@ results/time_to_accuracy.csv and .png.
 
 import csv
 import itertools
-import json
 import statistics
 import time
 from pathlib import Path
@@ -24,7 +23,8 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from mnist_data import Dataset, InputError
-from run_folder import run_command, set_up_device, versions, written_whole
+from run_folder import ArgumentParser, run_command, set_up_device, versions, written_whole
+from studies.run import read_result
 from studies.tables import PUBLISHED_TUTORIAL, seconds_to
 from studies.tuned import TunedSettings, build_tuned
 
@@ -54,7 +54,7 @@ def step_seconds():
 def tuned_histories():
     """The histories of the tuned runs at 100 labels that had every core, by their names."""
     paths = sorted((RESULTS / "raw").glob("mnist-tuned-sgan-*-100labels-*.json"))
-    results = [json.loads(path.read_text()) for path in paths]
+    results = [read_result(path) for path in paths]
     return {result["name"]: result["history"] for result in results
             if result["settings"]["without"] == "nothing" and result["threads"] > 1 and not result["error"]}
 
@@ -84,7 +84,8 @@ def save_picture(tutorial, histories, path):
         figure.savefig(temporary, dpi=110)
 
 
-def main():
+def main(argv=None):
+    ArgumentParser(description=__doc__.split("\n")[0]).parse_args(argv)
     device = set_up_device()
     histories = tuned_histories()
     if len(histories) < 2:

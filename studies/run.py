@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from sgan_mnist import (  # first: it sets Keras up
-    SGAN, Discriminator, accuracy, define_gan, descend, generate_real_samples, on_device, select_supervised_samples
+    SGAN, accuracy, define_gan, descend, generate_real_samples, on_device, select_supervised_samples
 )
 
 # isort: split
@@ -32,7 +32,7 @@ from keras import ops
 from mnist_data import InputError, load_real_samples
 from run_folder import ArgumentParser, at_least, run_command, save_model, set_up_device, versions, written_whole
 from studies.networks import PRESETS, VARIANTS, count_weights, present_classifier
-from studies.tuned import INGREDIENTS, TunedSettings, TunedSGAN
+from studies.tuned import AUGMENTATION, INGREDIENTS, TunedSettings, TunedSGAN
 
 FIRST = "first"  # as a --label-seed: no draw, but the first images of each class
 
@@ -66,14 +66,14 @@ class Run:
 
     def __post_init__(self):
         preset, alone = PRESETS[self.preset], self.method == "alone"
+        if self.preset == "tuned" and (alone or self.variant != "stacked"):
+            raise InputError("--preset tuned: has no --variant and no --method alone, but --without unlabelled-images")
         self.steps = self.steps or (preset.alone_steps if alone else preset.steps)
         self.evaluate_every = self.evaluate_every or (preset.alone_evaluate_every if alone else preset.evaluate_every)
         if alone and (self.variant != "stacked" or self.unlabelled):
             raise InputError("--method alone: has neither --variant nor --unlabelled images")
-        if self.without != "nothing" and (self.preset != "tuned" or alone):
-            raise InputError(f"--without {self.without}: only --preset tuned --method sgan has ingredients")
-        if self.preset == "tuned" and self.variant != "stacked":
-            raise InputError(f"--variant {self.variant}: the tuned SGAN is stacked")
+        if self.without != "nothing" and self.preset != "tuned":
+            raise InputError(f"--without {self.without}: only --preset tuned has ingredients")
         if self.data == "auto":
             raise InputError("--data auto: could mix two data sets in one table; give mnist, synthetic or FILE.npz")
 
@@ -171,30 +171,46 @@ class Alone(keras.Model):
 
 
 def build(run, dataset, labelled_rows, unlabelled_rows):
-    """What is to be trained. Returns (model to `fit`, its Discriminator)."""
+    """What is to be trained.
+
+    Returns (model to `fit`, function that gives its classifier with the present weights, number of weights).
+    """
     preset = PRESETS[run.preset]
     shape = dataset.train_images.shape[1:]
     labelled = dataset.train_images[labelled_rows], dataset.train_labels[labelled_rows]
     unlabelled_images = dataset.train_images[unlabelled_rows]
-    if run.preset == "tuned" and run.method == "sgan":
-        settings = TunedSettings(seed=run.seed, without=run.without)
-        sgan = TunedSGAN(settings, labelled, unlabelled_images, dataset.n_classes, run.steps)
-        return sgan, Discriminator(supervised=sgan.c_model, unsupervised=sgan.c_model, judge=sgan.discriminator,
-                                   classifier=sgan.c_model)
+    if run.preset == "tuned":
+        sgan = TunedSGAN(tuned_settings(run), labelled, unlabelled_images, dataset.n_classes, run.steps)
+        return sgan, lambda: sgan.c_model, count_weights(sgan.discriminator)
     discriminator = VARIANTS[run.variant](shape, dataset.n_classes, preset.optimizer, preset.body)
+    n_weights = count_weights(discriminator.supervised, discriminator.unsupervised)
     if run.method == "alone":
-        return Alone(discriminator.classifier, labelled, preset.half_batch, run.seed), discriminator
-    g_model = preset.generator(preset.latent_dim, shape)
-    gan_model = define_gan(g_model, discriminator.judge)
-    gan_model.compile(preset.optimizer(), "binary_crossentropy")
-    return SGAN(g_model, discriminator, gan_model, labelled, unlabelled_images,
-                2 * preset.half_batch, run.seed, preset.gan_batch), discriminator
+        model = Alone(discriminator.classifier, labelled, preset.half_batch, run.seed)
+    else:
+        g_model = preset.generator(preset.latent_dim, shape)
+        gan_model = define_gan(g_model, discriminator.judge)
+        gan_model.compile(preset.optimizer(), "binary_crossentropy")
+        model = SGAN(g_model, discriminator, gan_model, labelled, unlabelled_images,
+                     2 * preset.half_batch, run.seed, preset.gan_batch)
+    return model, lambda: present_classifier(discriminator), n_weights
 
 
-def train(model, discriminator, dataset, run, history):
+def tuned_settings(run):
+    return TunedSettings(seed=run.seed, without=run.without)
+
+
+def recipe(run):
+    """The numbers of the tuned SGAN's training, as runs of different recipes must not be averaged; or None."""
+    if run.preset != "tuned":
+        return None
+    numbers = {name: value for name, value in asdict(tuned_settings(run)).items() if isinstance(value, float | int)}
+    return {**numbers, **AUGMENTATION, "seed": None}
+
+
+def train(model, classifier, dataset, run, history):
     """Train and add one dictionary to `history` each --evaluate-every steps, and at the last. Returns seconds a step.
 
-    "seconds" there are those since the process began, without its evaluations.
+    `classifier()` is the present classifier; "seconds" are those since the process began, without the evaluations.
 
     Raises FloatingPointError where a loss is not a finite number any more.
     """
@@ -214,7 +230,7 @@ def train(model, discriminator, dataset, run, history):
         if stop % run.evaluate_every and stop < run.steps:
             continue
         began = time.perf_counter()
-        c_model = present_classifier(discriminator)
+        c_model = classifier()
         if stop == run.steps:
             row["train_accuracy"] = accuracy(c_model, dataset.train_images, dataset.train_labels)
         row["test_accuracy"] = accuracy(c_model, dataset.test_images, dataset.test_labels)
@@ -225,10 +241,9 @@ def train(model, discriminator, dataset, run, history):
     return seconds / max(run.steps - 1, 1)
 
 
-def keep_models(model, discriminator, run, folder):
+def keep_models(model, c_model, run, folder):
     """Save the classifier, ready for `evaluate` but without an optimizer's state, and the generator if there is one."""
-    c_model = present_classifier(discriminator)
-    c_model.compile(PRESETS[run.preset].optimizer(), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    c_model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     save_model(c_model, Path(folder) / f"c_model_{run.steps:04d}.h5")
     if run.method == "sgan":
         save_model(model.g_model, Path(folder) / f"g_model_{run.steps:04d}.h5")
@@ -251,7 +266,10 @@ def parse_arguments(argv):
 def main(argv=None):
     run, results, keep = parse_arguments(argv)
     path = result_path(results, run)
-    if path.exists() and not keep:
+    done = path.exists()
+    if done and (error := read_result(path)["error"]):
+        sys.exit(f"failed before: {error} ({path}; delete it, and the run is made again)")
+    if done and not keep:
         print(f"done already: {path}")
         return
     device = set_up_device()
@@ -261,28 +279,27 @@ def main(argv=None):
     labelled, unlabelled = choose_rows(dataset.train_labels, dataset.n_classes, run)
 
     keras.utils.set_random_seed(run.seed)
-    model, discriminator = build(run, dataset, labelled, unlabelled)
-    result = {"name": run.name, "settings": {**asdict(run), "data": Path(run.data).name}, "error": None, "final": None,
-              "seconds_per_step": None, "seconds": None,
-              "weights": count_weights(discriminator.supervised, discriminator.unsupervised),
+    model, classifier, n_weights = build(run, dataset, labelled, unlabelled)
+    result = {"name": run.name, "settings": {**asdict(run), "data": Path(run.data).name}, "recipe": recipe(run),
+              "error": None, "final": None, "seconds_per_step": None, "seconds": None, "weights": n_weights,
               "unlabelled_images": len(unlabelled) if run.method == "sgan" else 0,
               "versions": versions(), "device": device,
-              "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or os.cpu_count(),
+              "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS") or os.cpu_count()),
               "data_fingerprint": dataset.fingerprint(), "history": [], "label_indices": labelled.tolist()}
     began = time.perf_counter()
     try:
-        result["seconds_per_step"] = train(model, discriminator, dataset, run, result["history"])
+        result["seconds_per_step"] = train(model, classifier, dataset, run, result["history"])
         result["final"] = result["history"][-1]
     except Exception as error:  # whatever it is, it belongs into the table
         result["error"] = " ".join(f"{type(error).__name__}: {error}".split())[:500]
     result["seconds"] = round(time.perf_counter() - began, 1)
-    write_result(path, result)
+    if not done:  # made again for its models alone, a run does not replace its result
+        write_result(path, result)
     if result["error"]:
-        print(result["error"], file=sys.stderr)
-        sys.exit(1)
+        sys.exit(result["error"])
     if keep:
-        keep_models(model, discriminator, run, keep)
-    print(f"written: {path}")
+        keep_models(model, classifier(), run, keep)
+    print(f"written: {keep if done else path}")
 
 
 if __name__ == "__main__":

@@ -39,10 +39,10 @@ LABELS = (20, 50, 100, 200, 1000)
 # The studies: what to run, in the order in which it is done. Their arguments are the command's options.
 
 
-def draws_and_seeds(draws, seeds, first=False):
+def draws_and_seeds(draws, seeds, first=False, first_draw=0):
     """Pairs (label seed, seed). The runs of a draw of labels begin with the draw's own weights and noise, so that the
     spread over draws is that of weights and noise too; runs that are compared share both numbers."""
-    numbers = [*range(draws), *([FIRST] if first else [])]
+    numbers = [*range(first_draw, first_draw + draws), *([FIRST] if first else [])]
     return [{"label_seed": draw, "seed": 100 * k + (0 if draw == FIRST else draw)}
             for k in range(seeds) for draw in numbers]
 
@@ -86,21 +86,21 @@ def labels(presets=("tutorial",), labels=LABELS, draws=3, seeds=1, unlabelled=(1
                 yield dict(preset=preset, method="sgan", labels=100, unlabelled=n, steps=steps, **pair)
 
 
-def tuned(labels=(100, 20, 50, 1000), draws=5, seeds=1, steps=None):
-    """The tuned SGAN, also without augmentation, which the published methods do not use."""
+def tuned(labels=(100, 20, 50, 1000), first_draw=5, draws=5, seeds=1, steps=None):
+    """The tuned SGAN, also without augmentation, which the published methods do not use. The draws 0 to 4 were spent
+    on an earlier recipe."""
     for n in labels:
         for without in ("nothing", "augmentation"):
-            for pair in draws_and_seeds(draws, seeds):
+            for pair in draws_and_seeds(draws, seeds, first_draw=first_draw):
                 yield dict(preset="tuned", labels=n, without=without, steps=steps, **pair)
 
 
-def ablation(labels=(100,), draws=3, seeds=1, steps=None, alone_steps=None):
-    """The tuned SGAN, without each of its ingredients, and its classifier alone."""
-    for pair in draws_and_seeds(draws, seeds):
+def ablation(labels=(100,), first_draw=1000, draws=3, seeds=1, steps=None):
+    """The tuned SGAN, without each of its ingredients; draws of its own, as what is left out depends on it."""
+    for pair in draws_and_seeds(draws, seeds, first_draw=first_draw):
         for n in labels:
             for without in ("nothing", *INGREDIENTS):
                 yield dict(preset="tuned", labels=n, without=without, steps=steps, **pair)
-            yield dict(preset="tuned", method="alone", labels=n, steps=alone_steps, **pair)
 
 
 STUDIES = {study.__name__: study for study in (article, alone, variants, labels, tuned, ablation)}
@@ -270,6 +270,7 @@ def main(argv=None):
     choices("--labels", type=counts, metavar="N,…")
     choices("--unlabelled", type=counts, metavar="N,…")
     choices("--draws", type=count, metavar="N", help="draws of the labelled images")
+    choices("--first-draw", type=at_least(int, 0), metavar="N", help="the label seed of the first of them")
     choices("--seeds", type=count, metavar="K", help="seeds for weights and noise, for each draw")
     choices("--epochs", type=count, metavar="N", help=f"of the SGAN, {EPOCH} steps each")
     choices("--steps", type=count, metavar="N", help="of the SGAN, instead of --epochs")

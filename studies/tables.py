@@ -1,6 +1,7 @@
 """What is made of finished runs: every run in a CSV, means and differences in a table, a picture."""
 
 import csv
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,16 +26,20 @@ PUBLISHED_ERRORS = {
     "Ladder + PBWN": {20: "2.52 ± 2.42", 50: "1.06 ± 0.48", 100: "0.91 ± 0.05"},
     "Ladder network": {50: "1.62 ± 0.65", 100: "1.06 ± 0.37"},
 }
-# The second article's, one run each: test accuracy in per cent after so many steps.
+MNIST = "9b3e06386e3ac883"  # the fingerprint of the data that all of these are about
 PUBLISHED_TUTORIAL = 0.9592  # test accuracy of the tutorial's model after 7,200 steps, chosen by the training labels
+# The second article's, one run each: test accuracy in per cent after so many steps.
 PUBLISHED_ARTICLE = {"sgan": {500: 75.9, 2000: 86.9, 2500: 89.8, 6000: 90.67}, "alone": {400: 66.63}}
 
 
 def load_results(runs, results):
-    """The results of those runs that have one, in order. Raises InputError where they come of different data."""
+    """The results of those runs that have one, in order. Raises InputError where they come of different data, or tuned
+    ones of different recipes."""
     found = [read_result(path) for path in (result_path(results, run) for run in runs) if path.exists()]
     if len({result.get("data_fingerprint") for result in found} - {None}) > 1:
         raise InputError(f"{results}: its results come of different images; use a folder for each data set")
+    if len({json.dumps(result["recipe"]) for result in found if result.get("recipe")}) > 1:
+        raise InputError(f"{results}: its tuned results come of different recipes; use a folder for each")
     return found
 
 
@@ -177,7 +182,7 @@ def main_table(rows):
             *([mean_std(differences(members, complete), "+") if group.without != "nothing" else ""] if ablated else []),
             *([", ".join(map(in_seconds, finished(members, "seconds_to_tutorial")))] if timed else []),
             mean_std(finished(members, "oracle_test_accuracy")), f"{np.mean(costs):.3f}" if costs else "–",
-            f"{members[0]['weights'] or 0:,}", len(members) - len(costs),
+            f"{finished(members, 'weights')[0]:,}" if costs else "–", len(members) - len(costs),
         ])
     return markdown(header, lines)
 
@@ -232,7 +237,7 @@ def draw_errors(axes, rows, over):
     for group, members in groups(rows).items():
         values = [100 * (1 - value) for value in finished(members, "test_accuracy")]
         if values and (group[:4] in fewer if over == "unlabelled" else not group.unlabelled):
-            number = members[0]["unlabelled_images"] if over == "unlabelled" else group.labels
+            number = finished(members, "unlabelled_images")[0] if over == "unlabelled" else group.labels
             spread = np.std(values, ddof=1) if len(values) > 1 else 0
             lines.setdefault(title_of(group, leave_out=over), []).append((number, np.mean(values), spread))
             numbers.add(number)
@@ -245,7 +250,7 @@ def draw_errors(axes, rows, over):
     axes.minorticks_off()
 
 
-def save_picture(name, results, rows, path):
+def save_picture(name, results, rows, on_mnist, path):
     panels = ["curves"] if name in ("article", "variants", "ablation") else ["labels"]
     if any(row["unlabelled"] for row in rows):
         panels.append("unlabelled")
@@ -253,12 +258,12 @@ def save_picture(name, results, rows, path):
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
         if panel == "curves":
             draw_curves(axes, results)
-            if name == "article":
+            if name == "article" and on_mnist:
                 axes.plot(*zip(*PUBLISHED_ARTICLE["sgan"].items()), "k*", label="published, SGAN")
                 axes.plot(*zip(*PUBLISHED_ARTICLE["alone"].items()), "kx", label="published, classifier alone")
         else:
             draw_errors(axes, rows, panel)
-            if panel == "labels":
+            if panel == "labels" and on_mnist:
                 errors = PUBLISHED_ERRORS[ODENA]
                 axes.plot(errors.keys(), [float(error) for error in errors.values()], "k*", label=f"published: {ODENA}")
         axes.grid(alpha=0.3)
@@ -290,12 +295,13 @@ def write_tables(name, runs, results):
              "Mean ± standard deviation over runs. All figures are the last step's, but for the column named oracle,",
              f"which chooses the step by the test labels. Measured on: {'; '.join(machines)}.", "", *failed, *missing]
     text = f"# {name}\n\n" + main_table(rows)
-    if name == "article":
+    on_mnist = any(result.get("data_fingerprint") == MNIST for result in found)
+    if name == "article" and on_mnist:
         text += "\n## Beside the article's figures\n\n" + article_table(found)
-    elif name in ("alone", "labels", "tuned"):
+    elif name in ("alone", "labels", "tuned") and on_mnist:
         text += "\n## Beside published figures\n\n" + errors_table(rows)
     text += "\n" + "\n".join(notes) + "\n"
     with written_whole(folder / f"{name}.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
-    save_picture(name, found, rows, folder / f"{name}.png")
+    save_picture(name, found, rows, on_mnist, folder / f"{name}.png")
     print(f"{text}\nwritten: {folder / name}.csv, .md, .png")

@@ -8,7 +8,8 @@ added, in the order of the step; `python -m studies.study ablation` measures wha
 1. Average. The classifier that is kept has the moving average of the weights, whose answers are better and steadier
    than those of any single step's (Tarvainen and Valpola 2017, Mean teachers, arXiv 1703.01780).
 2. Augmentation. Every image is turned, sheared, scaled, shifted and bent a little, as other hands would have written it
-   (Simard et al. 2003, Best practices for convolutional neural networks); never mirrored, which digits are not.
+   (Simard et al. 2003, Best practices for convolutional neural networks); never mirrored, which digits are not. Less
+   at first: while the classifier still knows little, a seven turned far enough becomes a two for it.
 3. Pseudo-labels. Where the average is sure of an unlabelled image, its answer is the class that the augmented image is
    trained on (Sohn et al. 2020, FixMatch, arXiv 2001.07685).
 4. Information. Answers to an image and to its augmented self are to say as much as possible about each other: to agree,
@@ -41,28 +42,28 @@ from run_folder import run_command
 # --------------------------------------------------------------------------------------------------------------
 # Settings: those of sgan_mnist.py, with other defaults, and a few more
 
-INGREDIENTS = ("generator", "feature-matching", "pseudo-labels", "information", "augmentation", "average", "cosine")
+INGREDIENTS = ("unlabelled-images", "generator", "feature-matching", "pseudo-labels", "information", "augmentation",
+               "growth", "average", "cosine")
 
 
 @dataclass
 class TunedSettings(Settings):
     """Train the tuned SGAN: a classifier from a few labelled images and many unlabelled ones, in minutes."""
 
-    epochs: int = setting(6, "passes of --steps-per-epoch steps; the learning rate falls to zero over all of them", 1)
+    epochs: int = setting(6, "of --steps-per-epoch steps each; the learning rate falls to zero over all of them", 1)
+    steps_per_epoch: int = setting(600, "models and pictures are saved after each epoch", least=1)
     batch_size: int = setting(100, "unlabelled images a step", least=2)
     labelled_batch: int = setting(50, "labelled images a step", least=1)
     generated_batch: int = setting(25, "generated images a step", least=1)
     learning_rate: float = setting(1e-3, "of the discriminator's Adam at the first step, and of the generator's")
     beta_1: float = setting(0.9, "of the discriminator's Adam")
-    generator_beta_1: float = setting(0.5, "of the generator's Adam")
     average: float = setting(0.999, "share of the averaged weights that a step leaves as they are")
     confidence: float = setting(0.95, "probability from which on an answer of the average is a pseudo-label")
-    adversarial_weight: float = setting(0.15, "of both losses of the unsupervised head; the supervised head's has 1")
-    pseudo_label_weight: float = setting(1.0, "of the pseudo-labels' cross-entropy")
-    information_weight: float = setting(1.0, "of the mutual information")
+    adversarial_weight: float = setting(0.15, "of the two losses of the unsupervised head; all others have 1")
     without: str = setting("nothing", f"leave out one ingredient: {', '.join(INGREDIENTS)}")
     out: str = setting("runs/tuned", "folder of the run")
     half_is_generated = False
+    may_change = ()  # not --epochs: learning rate and augmentation depend on the number of steps
 
     def check(self):
         super().check()
@@ -71,47 +72,55 @@ class TunedSettings(Settings):
         for name in "average", "confidence":
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"--{name} {getattr(self, name)}: must be from 0 to below 1")
+        if not 0 <= self.adversarial_weight < float("inf"):
+            raise InputError(f"--adversarial-weight {self.adversarial_weight}: must be at least 0 and finite")
 
     def has(self, ingredient):
-        return self.without != ingredient
+        needs_unlabelled = ingredient in ("generator", "pseudo-labels", "information")
+        return self.without != ingredient and not (needs_unlabelled and self.without == "unlabelled-images")
 
 
 # --------------------------------------------------------------------------------------------------------------
 # Augmentation
 
-ROTATION, SHEAR, SCALING = 0.25, 0.2, 0.15  # at most: radians, share of the height, share of the size
-SHIFT = 0.09  # at most, share of the size: 2.5 of 28 pixels
-BENDING, GRID = 0.036, 5  # standard deviation, share of the size: 1 of 28 pixels, at each knot of a 5 x 5 grid
+AUGMENTATION = {
+    "rotation": 0.25, "shear": 0.2, "scaling": 0.15,  # at most: radians, share of the height, share of the size
+    "shift": 0.09,  # at most, share of the size: 2.5 of 28 pixels
+    "bending": 0.036,  # standard deviation, share of the size: 1 of 28 pixels, at each knot of a 5 x 5 grid
+    "start": 0.35,  # share of all of them at the first step, from which it grows evenly to 1 at the last
+}
 
 
-def random_warp(shape, seed):
+def random_warp(shape, strength, seed):
     """Where each pixel of an augmented image comes from: rows and columns, each (n, H, W), in pixels.
 
     A random affine map about the centre plus a displacement, normal at the knots of a coarse grid and bilinear between.
+    All of it is made smaller by `strength`, 0 to 1.
     """
     n, height, width, _ = shape
     size = ops.array((height, width), "float32")
 
-    def uniform(most):
-        return keras.random.uniform((n, 1, 1), -most, most, seed=seed)
+    def uniform(what):
+        most = AUGMENTATION[what]
+        return strength * keras.random.uniform((n, 1, 1), -most, most, seed=seed)
 
     y = ops.reshape(ops.arange(height, dtype="float32") - (height - 1) / 2, (1, height, 1))
     x = ops.reshape(ops.arange(width, dtype="float32") - (width - 1) / 2, (1, 1, width))
-    angle, shear = uniform(ROTATION), uniform(SHEAR)
-    y, x = (1 + uniform(SCALING)) * y, (1 + uniform(SCALING)) * x
+    angle, shear = uniform("rotation"), uniform("shear")
+    y, x = (1 + uniform("scaling")) * y, (1 + uniform("scaling")) * x
     x = x + shear * y
     y, x = ops.cos(angle) * y + ops.sin(angle) * x, ops.cos(angle) * x - ops.sin(angle) * y
-    bend = BENDING * size * keras.random.normal((n, GRID, GRID, 2), seed=seed)
+    bend = strength * AUGMENTATION["bending"] * size * keras.random.normal((n, 5, 5, 2), seed=seed)
     bend = ops.image.resize(bend, (height, width), interpolation="bilinear")
-    rows = y + (height - 1) / 2 + height * uniform(SHIFT) + bend[..., 0]
-    columns = x + (width - 1) / 2 + width * uniform(SHIFT) + bend[..., 1]
+    rows = y + (height - 1) / 2 + height * uniform("shift") + bend[..., 0]
+    columns = x + (width - 1) / 2 + width * uniform("shift") + bend[..., 1]
     return rows, columns
 
 
-def augment(images, seed):
+def augment(images, strength, seed):
     """Warp each image, (n, H, W, C), at random; beyond its border an image goes on with the border's pixels."""
     n, height, width, channels = images.shape
-    rows, columns = random_warp(images.shape, seed)
+    rows, columns = random_warp(images.shape, strength, seed)
     rows, columns = ops.clip(rows, 0, height - 1.001), ops.clip(columns, 0, width - 1.001)
     top, left = ops.floor(rows), ops.floor(columns)
     down, right = (rows - top)[..., None], (columns - left)[..., None]
@@ -187,12 +196,12 @@ class TunedSGAN(keras.Model):
         labelled: (images, labels): uint8 (n, H, W, C) and integers (n,).
         unlabelled_images: uint8 (N, H, W, C).
         n_classes: K.
-        steps: of the whole training, over which the learning rate falls to zero.
+        steps: of the whole training, over which the learning rate falls to zero and the augmentation grows.
     """
 
     def __init__(self, settings, labelled, unlabelled_images, n_classes, steps):
         super().__init__(name="tuned_sgan")
-        self.settings = settings
+        self.settings, self.steps = settings, steps
         image_shape = unlabelled_images.shape[1:]
         self.g_model = tuned_generator(settings.latent_dim, image_shape)
         _, trained = define_discriminator(image_shape, n_classes, tuned_body)
@@ -205,14 +214,10 @@ class TunedSGAN(keras.Model):
         self.unlabelled = [on_device(unlabelled_images)]
         self.seed_generator = keras.random.SeedGenerator(settings.seed)
 
-        self.weight_of = {
-            "c_loss": 1, "pseudo_label_loss": settings.pseudo_label_weight,
-            "information": -settings.information_weight,  # the more, the better
-            "d_loss_real": settings.adversarial_weight, "d_loss_fake": settings.adversarial_weight}
         rate = settings.learning_rate
         schedule = keras.optimizers.schedules.CosineDecay(rate, steps) if settings.has("cosine") else rate
         self.d_optimizer = keras.optimizers.Adam(schedule, beta_1=settings.beta_1)
-        self.g_optimizer = keras.optimizers.Adam(rate, beta_1=settings.generator_beta_1)
+        self.g_optimizer = keras.optimizers.Adam(rate, beta_1=0.5)
         self.d_optimizer.build(self.discriminator.trainable_weights)
         self.g_optimizer.build(self.g_model.trainable_weights)
         figures = ("c_loss", "c_accuracy", "d_loss_real", "d_loss_fake", "g_loss", "pseudo_label_loss",
@@ -225,7 +230,12 @@ class TunedSGAN(keras.Model):
         return self.means
 
     def augmented(self, images):
-        return augment(images, self.seed_generator) if self.settings.has("augmentation") else images
+        """Images (n, H, W, C) warped, at first a little, at the end of the training at full strength."""
+        if not self.settings.has("augmentation"):
+            return images
+        start = AUGMENTATION["start"] if self.settings.has("growth") else 1
+        progress = ops.cast(self.d_optimizer.iterations, "float32") / self.steps
+        return augment(images, start + (1 - start) * progress, self.seed_generator)
 
     def train_step(self, data):
         """One step; `data`, its number, is not needed. Returns the step's own figures."""
@@ -242,12 +252,15 @@ class TunedSGAN(keras.Model):
             logits, features = self.discriminator(images, training=True)
             labelled_logits, logits = ops.split(logits, [settings.labelled_batch])
             features = features[settings.labelled_batch:]
-            losses = {"c_loss": ops.mean(cross_entropy(labels, labelled_logits, from_logits=True))}
+            d_loss = ops.mean(cross_entropy(labels, labelled_logits, from_logits=True))
+            losses = {"c_loss": d_loss}
             if settings.has("pseudo-labels"):
                 each = cross_entropy(ops.argmax(opinions, axis=-1), logits, from_logits=True)
                 losses["pseudo_label_loss"] = ops.mean(sure * each)
+                d_loss += losses["pseudo_label_loss"]
             if settings.has("information"):
                 losses["information"] = mutual_information(opinions, ops.softmax(logits))
+                d_loss -= losses["information"]  # the more, the better
             if settings.has("generator"):
                 with tf.GradientTape() as g_tape:
                     generated_images = self.g_model(noise, training=True)
@@ -259,7 +272,7 @@ class TunedSGAN(keras.Model):
                         g_loss = unsupervised_loss(generated_logits, real=True)
                 losses["d_loss_real"] = unsupervised_loss(logits, real=True)
                 losses["d_loss_fake"] = unsupervised_loss(generated_logits, real=False)
-            d_loss = sum(self.weight_of[name] * loss for name, loss in losses.items())
+                d_loss += settings.adversarial_weight * (losses["d_loss_real"] + losses["d_loss_fake"])
 
         if settings.has("generator"):
             weights = self.g_model.trainable_weights
@@ -294,8 +307,8 @@ class TunedSGAN(keras.Model):
 
 def build_tuned(settings, dataset, labelled):
     """The tuned SGAN, ready to `train`; `labelled` are (images, labels): uint8 (n, H, W, C), integers (n,)."""
-    steps_per_epoch = settings.steps_per_epoch or len(dataset.train_images) // settings.batch_size
-    return TunedSGAN(settings, labelled, dataset.train_images, dataset.n_classes, settings.epochs * steps_per_epoch)
+    steps = settings.epochs * settings.steps_per_epoch
+    return TunedSGAN(settings, labelled, dataset.train_images, dataset.n_classes, steps)
 
 
 if __name__ == "__main__":

@@ -18,10 +18,11 @@ import pytest
 import tensorflow as tf
 
 from mnist_data import InputError, load_real_samples
-from studies import networks, study, tables
+from studies import development, networks, study, tables
 from studies import run as one_run
 from studies.networks import PRESETS, VARIANTS, count_weights
 from studies.run import FIRST, Run, build, choose_rows, read_result, result_path, write_result
+from studies.tuned import INGREDIENTS
 
 ROOT = Path(study.ROOT)
 SHAPE = (8, 8, 1)
@@ -45,13 +46,13 @@ def small_dataset(small_digits):
 
 
 def make(dataset, preset="tutorial", dropout=True, **settings):
-    """(SGAN or Alone, Discriminator) on 20 labelled images."""
+    """(SGAN or Alone, its Discriminator, if it has one) on 20 labelled images."""
     keras.utils.set_random_seed(0)
     run = Run(preset=preset, labels=20, data="small.npz", **settings)
-    model, discriminator = build(run, dataset, *choose_rows(dataset.train_labels, 10, run))
+    model, classifier, _ = build(run, dataset, *choose_rows(dataset.train_labels, 10, run))
     if not dropout:
-        discriminator.classifier.get_layer("dropout").rate = 0
-    return model, discriminator
+        classifier().get_layer("dropout").rate = 0
+    return model, getattr(model, "discriminator", None)
 
 
 def batches(n=4):
@@ -203,7 +204,7 @@ def test_multi_output_accuracy_is_over_the_first_classes(small_dataset):
 def test_saved_classifier_of_the_multi_output_model_equals_slicing(small_dataset, tmp_path):
     sgan, roles = make(small_dataset, variant="multi-output")
     sgan.update(*batches())
-    one_run.keep_models(sgan, roles, Run(variant="multi-output"), tmp_path)
+    one_run.keep_models(sgan, networks.present_classifier(roles), Run(variant="multi-output"), tmp_path)
     images = np.random.default_rng(1).uniform(-1, 1, (6, *SHAPE)).astype("float32")
     first = np.array(roles.supervised(images)[1])[:, :10]
     loaded = keras.models.load_model(tmp_path / "c_model_12000.h5")
@@ -234,6 +235,7 @@ def test_which_images_are_labelled_and_unlabelled():
 
 @pytest.mark.parametrize("arguments, complaint", [
     (["--data", "auto"], "--data auto"), (["--method", "alone", "--variant", "shared"], "--method alone"),
+    (["--preset", "tuned", "--method", "alone"], "--preset tuned"), (["--without", "cosine"], "--without cosine"),
     (["--steps", "0"], "--steps"), (["--label-seed", "x"], "--label-seed"), (["--data", "none.npz"], "none.npz"),
 ])
 def test_runs_that_cannot_be_made(arguments, complaint, tmp_path, monkeypatch):
@@ -262,6 +264,11 @@ def test_a_run_says_all_about_itself_and_the_classifier_alone_learns(small_digit
     one_run.main(arguments[:-2])
     assert "done already" in capsys.readouterr().out
 
+    written = path.read_bytes()
+    (tmp_path / "kept" / "c_model_0250.h5").unlink()
+    one_run.main(arguments)  # again, for the model alone
+    assert (tmp_path / "kept" / "c_model_0250.h5").exists() and path.read_bytes() == written
+
 
 def test_the_tutorials_preset_is_the_training_script(small_digits, tmp_path):
     """Same seeds, same weights, however the steps are cut into pieces."""
@@ -281,7 +288,9 @@ def test_a_training_that_diverges_is_recorded(small_digits, tmp_path, monkeypatc
     with pytest.raises(SystemExit) as stop:
         one_run.main([*run.arguments(), "--results", str(tmp_path)])
     result = read_result(result_path(tmp_path, run))
-    assert stop.value.code == 1 and "diverged" in result["error"] and result["final"] is None
+    assert "diverged" in stop.value.code == result["error"] and result["final"] is None
+    with pytest.raises(SystemExit, match="failed before: .*diverged"):
+        one_run.main([*run.arguments(), "--results", str(tmp_path)])
 
 
 # --- a study of several runs ---
@@ -290,7 +299,7 @@ def test_a_training_that_diverges_is_recorded(small_digits, tmp_path, monkeypatc
 def hand_made(run, test_accuracy, **others):
     return {"name": run.name, "settings": {**vars(run), "data": "x"}, "error": None, "seconds_per_step": 0.5,
             "weights": 7, "unlabelled_images": run.unlabelled or 60000,
-            "threads": 1, "device": "none", "data_fingerprint": "f", "seconds": 1,
+            "threads": 1, "device": "none", "data_fingerprint": tables.MNIST, "seconds": 1,
             "history": [{"step": 500, "test_accuracy": test_accuracy + 0.1, "train_accuracy": 0.5},
                         {"step": run.steps, "test_accuracy": test_accuracy, "train_accuracy": 0.5}],
             "final": {"step": run.steps, "test_accuracy": test_accuracy, "train_accuracy": 0.5}, **others}
@@ -433,6 +442,9 @@ def test_error_table_stands_beside_the_published_figures(tmp_path):
     runs = study.make_runs("labels", "mnist", draws=2, labels=(20, 100), unlabelled=(500,))
     for run in runs:
         write_result(result_path(tmp_path, run), hand_made(run, 0.8 + 0.01 * run.seed))
+    lost = next(run for run in runs if run.unlabelled)  # killed: its result says little
+    write_result(result_path(tmp_path, lost),
+                 {"name": lost.name, "settings": hand_made(lost, 0)["settings"], "error": "killed"})
     tables.write_tables("labels", runs, tmp_path)
     text = (tmp_path / "labels.md").read_text()
     (line,) = (line for line in text.splitlines() if line.startswith("| ours: tutorial: SGAN, stacked, 1,200 steps |"))
@@ -442,3 +454,34 @@ def test_error_table_stands_beside_the_published_figures(tmp_path):
     write_result(result_path(tmp_path, runs[0]), hand_made(runs[0], 0.8, data_fingerprint="another"))
     with pytest.raises(InputError, match="different images"):
         tables.write_tables("labels", runs, tmp_path)
+
+
+def test_tables_of_the_tuned_sgan_and_its_ablation(tmp_path):
+    runs = study.make_runs("ablation", "mnist", draws=2)
+    assert {run.label_seed for run in runs} == {1000, 1001}
+    assert {run.without for run in runs} == {"nothing", *INGREDIENTS}
+    for run in runs:
+        value = 0.99 - 0.01 * (run.without == "generator") + 0.001 * (run.seed - 1000)
+        rows = [{"step": 100 * i, "seconds": 10.0 * i, "test_accuracy": at, "train_accuracy": at}
+                for i, at in enumerate((0.95, 0.97, 0.9, 0.97, 0.98, value), start=1)]
+        write_result(result_path(tmp_path, run), hand_made(run, value, history=rows, recipe={"learning_rate": 1}))
+    tables.write_tables("ablation", runs, tmp_path)
+    (line,) = (line for line in (tmp_path / "ablation.md").read_text().splitlines() if "without generator" in line)
+    cells = [cell.strip() for cell in line.split("|")]
+    assert cells[2].startswith("98.05 ± 0.07") and "-1.00 ± 0.00 (n = 2)" in cells
+    assert "40, 40" in cells  # seconds: the first of three above 95.92 %
+    with open(tmp_path / "ablation.csv", newline="") as file:
+        assert {row["without"]: row for row in csv.DictReader(file)}["cosine"]["seconds_to_tutorial"] == "40.0"
+    write_result(result_path(tmp_path, runs[0]), hand_made(runs[0], 0.8, recipe={"learning_rate": 2}))
+    with pytest.raises(InputError, match="different recipes"):
+        tables.write_tables("ablation", runs, tmp_path)
+
+
+def test_development_images_are_training_images_split_in_two(small_digits, tmp_path):
+    development.main([str(tmp_path / "development.npz"), "--data", str(small_digits)])
+    with np.load(small_digits) as whole, np.load(tmp_path / "development.npz") as split:
+        assert len(split["x_test"]) == len(whole["x_train"]) - len(whole["x_train"]) * 5 // 6
+        pairs = [sorted((image.tobytes(), label) for image, label in zip(images, labels)) for images, labels in (
+            (whole["x_train"], whole["y_train"]),
+            (np.concatenate([split["x_train"], split["x_test"]]), np.concatenate([split["y_train"], split["y_test"]])))]
+    assert pairs[0] == pairs[1]

@@ -7,6 +7,7 @@ from sgan_mnist import main
 # isort: split
 import keras
 import pytest
+import tensorflow as tf
 from keras import ops
 
 from mnist_data import InputError
@@ -41,20 +42,20 @@ def test_mutual_information_is_highest_for_sure_and_equally_frequent_answers():
 
 
 def without_changes(monkeypatch, **but):
-    for name in ("ROTATION", "SHEAR", "SCALING", "SHIFT", "BENDING"):
-        monkeypatch.setattr(tuned, name, but.get(name, 0))
+    for name in ("rotation", "shear", "scaling", "shift", "bending"):
+        monkeypatch.setitem(tuned.AUGMENTATION, name, but.get(name, 0))
 
 
 def test_augmentation_of_size_zero_changes_nothing(monkeypatch, digits):
     without_changes(monkeypatch)
     images = digits.train_images[:3].astype("float32")
-    np.testing.assert_allclose(augment(images, keras.random.SeedGenerator(0)), images, atol=0.5)
+    np.testing.assert_allclose(augment(images, 1, keras.random.SeedGenerator(0)), images, atol=0.5)
 
 
 def test_augmentation_shifts_each_image_by_its_own_share_and_goes_on_with_the_border(monkeypatch):
-    without_changes(monkeypatch, SHIFT=0.2)
+    without_changes(monkeypatch, shift=0.2)
     ramp = np.broadcast_to(np.arange(20, dtype="float32")[None, None, :, None], (50, 10, 20, 2))
-    moved = np.asarray(augment(ramp, keras.random.SeedGenerator(0)))
+    moved = np.asarray(augment(ramp, 1, keras.random.SeedGenerator(0)))
     shifts = moved[:, :, 10, 0] - 10  # a ramp shows how far it was shifted
     assert np.allclose(shifts, shifts[:, :1], atol=1e-4) and len(np.unique(shifts.round(3))) > 40
     assert -4 <= shifts.min() < -3 and 3 < shifts.max() <= 4  # 0.2 of 20 columns
@@ -62,8 +63,8 @@ def test_augmentation_shifts_each_image_by_its_own_share_and_goes_on_with_the_bo
 
 
 def test_augmentation_turns_about_the_centre(monkeypatch):
-    without_changes(monkeypatch, ROTATION=0.5)
-    rows, columns = map(np.asarray, random_warp((200, 9, 9, 1), keras.random.SeedGenerator(0)))
+    without_changes(monkeypatch, rotation=0.5)
+    rows, columns = map(np.asarray, random_warp((200, 9, 9, 1), 1, keras.random.SeedGenerator(0)))
     np.testing.assert_allclose([rows[:, 4, 4], columns[:, 4, 4]], 4, atol=1e-5)
     down, across = rows[:, 5, 4] - rows[:, 4, 4], columns[:, 5, 4] - columns[:, 4, 4]
     np.testing.assert_allclose(down**2 + across**2, 1, atol=1e-5)
@@ -71,10 +72,19 @@ def test_augmentation_turns_about_the_centre(monkeypatch):
 
 
 def test_augmentation_never_mirrors():
-    rows, columns = map(np.asarray, random_warp((500, 28, 28, 1), keras.random.SeedGenerator(0)))
+    rows, columns = map(np.asarray, random_warp((500, 28, 28, 1), 1, keras.random.SeedGenerator(0)))
     down = rows[:, 21, 14] - rows[:, 7, 14], columns[:, 21, 14] - columns[:, 7, 14]
     right = rows[:, 14, 21] - rows[:, 14, 7], columns[:, 14, 21] - columns[:, 14, 7]
     assert (down[0] * right[1] - down[1] * right[0] > 0).all()  # a mirrored image's axes turn the other way round
+
+
+def test_augmentation_moves_pixels_in_proportion_to_its_strength():
+    pixels = np.mgrid[:28, :28][:, None]
+    none, half, whole = (np.asarray(random_warp((100, 28, 28, 1), strength, keras.random.SeedGenerator(0)))
+                         for strength in (0, 0.5, 1))
+    np.testing.assert_allclose(none, np.broadcast_to(pixels, none.shape), atol=1e-5)
+    half, whole = np.abs(half - pixels).mean(), np.abs(whole - pixels).mean()
+    assert 0.48 * whole < half < 0.52 * whole
 
 
 # --- the step ---
@@ -105,12 +115,14 @@ def test_a_step_moves_discriminator_generator_and_average(digits, without):
     before = values(d), values(g), values(average)
     figures = {name: float(value) for name, value in sgan.train_step(None).items()}
     assert all(moved(before[0], d))
-    assert all(moved(before[1], g)) if without != "generator" else not any(moved(before[1], g))
+    has_generator = without not in ("generator", "unlabelled-images")
+    assert moved(before[1], g) == [has_generator] * len(g)
     keep = 0 if without == "average" else 0.1  # after one step: 1 / (1 + 9)
     for old, new, weight in zip(before[2], average, d):
         np.testing.assert_allclose(new, keep * old + (1 - keep) * weight, atol=1e-6)
-    absent = {"generator": {"d_loss_real", "d_loss_fake", "g_loss"}, "information": {"information"},
-              "pseudo-labels": {"pseudo_label_loss"}}.get(without, set())
+    generator, information = {"d_loss_real", "d_loss_fake", "g_loss"}, {"information"}
+    absent = {"generator": generator, "information": information, "pseudo-labels": {"pseudo_label_loss"},
+              "unlabelled-images": generator | information | {"pseudo_label_loss"}}.get(without, set())
     present = set(figures) - {"sure_share", "c_accuracy", "pseudo_label_loss"}  # no answer is sure at the start
     assert all(figures[name] == 0 for name in absent) and all(figures[name] for name in present - absent)
 
@@ -142,6 +154,63 @@ def test_the_learning_rate_falls_to_zero_over_the_whole_run(digits):
         np.testing.assert_allclose(rates, [1e-3, (1e-3 + last) / 2, last], atol=1e-9)
 
 
+def test_a_step_descends_the_losses_of_the_papers(digits, monkeypatch):
+    """Written out once more, plainly: every image in a pass of its own kind, the losses from their formulas."""
+    sgan = make(digits, without="augmentation")
+    for name in ("noise", "dropout_1", "dropout_2"):
+        layer = sgan.discriminator.get_layer(name)
+        layer.stddev = layer.rate = 0
+    sgan.d_optimizer, sgan.g_optimizer = keras.optimizers.SGD(1.0), keras.optimizers.SGD(1.0)
+    logits = sgan.c_model.get_layer("class_logits")
+    logits.kernel.assign(4 * logits.kernel)  # so that some answers of the average are sure, and some are not
+    random = np.random.default_rng(0)
+    labelled, unlabelled = (random.normal(size=(n, 28, 28, 1)).astype("float32") for n in (8, 12))
+    labels, noise = np.arange(8), random.normal(size=(4, 100)).astype("float32")
+    monkeypatch.setattr(tuned, "generate_real_samples",
+                        lambda data, n, seed: [labelled, labels] if len(data) == 2 else [unlabelled])
+    monkeypatch.setattr(tuned, "generate_latent_points", lambda *_: noise)
+
+    d, g = sgan.discriminator.trainable_weights, sgan.g_model.trainable_weights
+    before = values(d), values(g)
+    opinions = sgan.c_model.predict(unlabelled, verbose=0)
+    sure = opinions.max(axis=1) >= 0.95
+    assert 0 < sure.sum() < 12
+    with tf.GradientTape() as d_tape, tf.GradientTape() as g_tape:
+        on_labelled, _ = sgan.discriminator(labelled)
+        on_real, real_features = sgan.discriminator(unlabelled)
+        on_drawn, drawn_features = sgan.discriminator(sgan.g_model(noise, training=True))
+        p = tf.nn.softmax(on_real)
+        joint = tf.einsum("nj,nk->jk", opinions, p) / 12
+        joint = (joint + tf.transpose(joint)) / 2
+        independent = tf.einsum("j,k->jk", tf.reduce_sum(joint, 0), tf.reduce_sum(joint, 1))
+        log_p = tf.math.log(p)
+        d_loss = (-tf.reduce_mean([tf.nn.log_softmax(on_labelled)[i, i] for i in range(8)])
+                  - sum(log_p[i, opinions[i].argmax()] for i in np.flatnonzero(sure)) / 12
+                  - tf.reduce_sum(joint * tf.math.log(joint / independent))
+                  + 0.15 * tf.reduce_mean(tf.nn.softplus(-tf.reduce_logsumexp(on_real, 1)))  # -log(Z / (Z + 1))
+                  + 0.15 * tf.reduce_mean(tf.nn.softplus(tf.reduce_logsumexp(on_drawn, 1))))  # -log(1 / (Z + 1))
+        g_loss = tf.reduce_mean(tf.abs(tf.reduce_mean(drawn_features, 0) - tf.reduce_mean(real_features, 0)))
+    wanted = d_tape.gradient(d_loss, d), g_tape.gradient(g_loss, g)
+
+    figures = sgan.train_step(None)
+    np.testing.assert_allclose(figures["g_loss"], g_loss, rtol=1e-4)
+    for weights, old, gradients in zip((d, g), before, wanted):
+        for weight, value, gradient in zip(weights, old, gradients):
+            scale = np.abs(gradient).max()
+            assert scale > 0
+            np.testing.assert_allclose(value - weight.numpy(), gradient, atol=2e-3 * scale + 1e-6, err_msg=weight.path)
+
+
+def test_the_augmentation_grows_evenly_to_its_full_strength(digits, monkeypatch):
+    sgan, strengths = make(digits, epochs=2), []
+    monkeypatch.setattr(tuned, "augment", lambda images, strength, seed: strengths.append(float(strength)) or images)
+    for step in (0, 5, 10):
+        sgan.d_optimizer.iterations.assign(step)
+        sgan.train_step(None)
+    make(digits, epochs=2, without="growth").train_step(None)
+    np.testing.assert_allclose(strengths, [0.35, 0.675, 1, 1])
+
+
 # --- a run ---
 
 
@@ -160,14 +229,23 @@ def test_a_stopped_and_resumed_run_equals_the_whole_one_bit_for_bit(digits_file,
     with pytest.raises(KeyboardInterrupt, match="python -m studies.tuned --out .*stopped --resume"):
         command("stopped")
     monkeypatch.setattr(RunFolder, "save_epoch", save_epoch)
+    with pytest.raises(InputError, match="--epochs 3 is not what .* only --data may change"):
+        command("stopped", "--resume", "--epochs", "3")
     command("stopped", "--resume")
     with np.load(tmp_path / "whole" / "state.npz") as whole, np.load(tmp_path / "stopped" / "state.npz") as resumed:
         names = [sorted(set(each.files) - {"history"}) for each in (whole, resumed)]  # numbered in one process
         assert len(names[0]) == len(names[1]) > 60
         different = [a for a, b in zip(*names) if whole[a].tobytes() != resumed[b].tobytes()]
         assert not different
-    with pytest.raises(InputError, match="without"):
-        command("other", "--without", "luck")
+
+
+@pytest.mark.parametrize("option, value", [("without", "luck"), ("average", "1.0"), ("confidence", "-0.1"),
+                                           ("adversarial-weight", "inf")])
+def test_a_setting_that_cannot_be_is_refused(digits_file, tmp_path, option, value):
+    with pytest.raises(InputError, match=f"--{option} {value}"):
+        main(["--data", str(digits_file), "--out", str(tmp_path / "run"), f"--{option}", value],
+             TunedSettings, build_tuned)
+    assert not (tmp_path / "run").exists()
 
 
 def test_saved_classifier_is_measured_and_own_colour_images_work(tmp_path, run_script):

@@ -1,0 +1,34 @@
+"""Images to develop a recipe on: training images alone, so that no test image has a say in it.
+
+    python -m studies.development development.npz
+    python -m studies.study ablation --data development.npz --results results/development
+
+Writes a file as Keras' mnist.npz: five sixths of the training images, drawn at random (of MNIST's 50,000), as its
+training set, the others as its "test set".
+"""
+
+import numpy as np
+
+from mnist_data import load_real_samples
+from run_folder import ArgumentParser, run_command, written_whole
+
+SPLIT_SEED = 99
+
+
+def main(argv=None):
+    parser = ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("file", metavar="FILE.npz", help="to be written")
+    parser.add_argument("--data", default="mnist", help="mnist, synthetic or FILE.npz (default: %(default)s)")
+    args = parser.parse_args(argv)
+    dataset = load_real_samples(args.data)
+    images, labels = dataset.train_images, dataset.train_labels
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(images))
+    n_train = len(images) * 5 // 6
+    train, test = np.sort(order[:n_train]), np.sort(order[n_train:])
+    with written_whole(args.file) as temporary:
+        np.savez(temporary, x_train=images[train], y_train=labels[train], x_test=images[test], y_test=labels[test])
+    print(f"written: {args.file}, {len(train)} training and {len(test)} test images")
+
+
+if __name__ == "__main__":
+    run_command(main)
