@@ -2,8 +2,9 @@
 
     python -m studies.tuned
 
-Still one network with K class logits that is classifier and discriminator, D(x) = Z / (Z + 1), and a generator. What is
-added, in the order of the step; `python -m studies.study ablation` measures what each of them is worth (README.md):
+Still one network with K class logits that is classifier and discriminator, D(x) = Z / (Z + 1), and a generator, both
+smaller, with noise and dropout in the one and BatchNormalization in the other. What is added, in the order of the step
+(`--without` leaves out any of it, and `python -m studies.study ablation` measures what each is worth):
 
 1. Average. The classifier that is kept has the moving average of the weights, whose answers are better and steadier
    than those of any single step's (Tarvainen and Valpola 2017, Mean teachers, arXiv 1703.01780).
@@ -15,8 +16,9 @@ added, in the order of the step; `python -m studies.study ablation` measures wha
 4. Information. Answers to an image and to its augmented self are to say as much as possible about each other: to agree,
    to be sure, and to use all classes alike (Springenberg 2016, CatGAN, arXiv 1511.06390; Ji et al. 2019, Invariant
    information clustering, arXiv 1807.06653).
-5. Feature matching. The generator learns to draw images whose features have the same mean as those of real ones,
-   not to fool the discriminator (Salimans et al. 2016, arXiv 1606.03498, section 3.1).
+5. Feature matching. The generator learns to draw images whose features have the same mean as those of the real ones
+   beside them, not to fool the discriminator (Salimans et al. 2016, arXiv 1606.03498, section 3.1; here the sizes of
+   the differences are summed, not their squares).
 6. One update of the discriminator for the sum of all its losses, and a learning rate that falls to zero along a cosine.
 """
 
