@@ -203,8 +203,9 @@ def recipe(run):
     """The numbers of the tuned SGAN's training, as runs of different recipes must not be averaged; or None."""
     if run.preset != "tuned":
         return None
-    numbers = {name: value for name, value in asdict(tuned_settings(run)).items() if isinstance(value, float | int)}
-    return {**numbers, **AUGMENTATION, "seed": None}
+    of_the_run = {f.name for f in fields(Run)} | {"out", "label_seed", "print_every", "tensorboard"}
+    settings = asdict(tuned_settings(run))
+    return {**{name: value for name, value in settings.items() if name not in of_the_run}, **AUGMENTATION}
 
 
 def train(model, classifier, dataset, run, history):

@@ -9,8 +9,9 @@ smaller, with noise and dropout in the one and BatchNormalization in the other. 
 1. Average. The classifier that is kept has the moving average of the weights, whose answers are better and steadier
    than those of any single step's (Tarvainen and Valpola 2017, Mean teachers, arXiv 1703.01780).
 2. Augmentation. Every image is turned, sheared, scaled, shifted and bent a little, as other hands would have written it
-   (Simard et al. 2003, Best practices for convolutional neural networks); never mirrored, which digits are not. Less
-   at first: while the classifier still knows little, a seven turned far enough becomes a two for it.
+   (Simard et al. 2003, Best practices for convolutional neural networks); never mirrored, which digits are not.
+   Unlabelled images are warped less at first: while the classifier knows little, a seven that is turned far enough
+   becomes a two for it, and that would be its pseudo-label.
 3. Pseudo-labels. Where the average is sure of an unlabelled image, its answer is the class that the augmented image is
    trained on (Sohn et al. 2020, FixMatch, arXiv 2001.07685).
 4. Information. Answers to an image and to its augmented self are to say as much as possible about each other: to agree,
@@ -89,7 +90,7 @@ AUGMENTATION = {
     "rotation": 0.25, "shear": 0.2, "scaling": 0.15,  # at most: radians, share of the height, share of the size
     "shift": 0.09,  # at most, share of the size: 2.5 of 28 pixels
     "bending": 0.036,  # standard deviation, share of the size: 1 of 28 pixels, at each knot of a 5 x 5 grid
-    "start": 0.35,  # share of all of them at the first step, from which it grows evenly to 1 at the last
+    "start": 0.35,  # share of all of them, for unlabelled images, at the first step; it grows evenly to 1 at the last
 }
 
 
@@ -231,13 +232,14 @@ class TunedSGAN(keras.Model):
     def metrics(self):
         return self.means
 
-    def augmented(self, images):
-        """Images (n, H, W, C) warped, at first a little, at the end of the training at full strength."""
-        if not self.settings.has("augmentation"):
-            return images
-        start = AUGMENTATION["start"] if self.settings.has("growth") else 1
-        progress = ops.cast(self.d_optimizer.iterations, "float32") / self.steps
-        return augment(images, start + (1 - start) * progress, self.seed_generator)
+    def augmented(self, labelled_images, unlabelled_images):
+        """Both, (n, H, W, C) each, one after the other; the unlabelled ones are warped less at first."""
+        if self.settings.has("augmentation"):
+            start = AUGMENTATION["start"] if self.settings.has("growth") else 1
+            progress = ops.cast(self.d_optimizer.iterations, "float32") / self.steps
+            labelled_images = augment(labelled_images, 1, self.seed_generator)
+            unlabelled_images = augment(unlabelled_images, start + (1 - start) * progress, self.seed_generator)
+        return ops.concatenate([labelled_images, unlabelled_images])
 
     def train_step(self, data):
         """One step; `data`, its number, is not needed. Returns the step's own figures."""
@@ -248,7 +250,7 @@ class TunedSGAN(keras.Model):
 
         opinions = self.c_model(unlabelled_images, training=False)  # of the average, on images as they are
         sure = ops.cast(ops.max(opinions, axis=-1) >= settings.confidence, "float32")
-        images = self.augmented(ops.concatenate([labelled_images, unlabelled_images]))
+        images = self.augmented(labelled_images, unlabelled_images)
 
         with tf.GradientTape() as d_tape:
             logits, features = self.discriminator(images, training=True)
