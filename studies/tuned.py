@@ -12,15 +12,19 @@ smaller, with noise and dropout in the one and BatchNormalization in the other. 
    (Simard et al. 2003, Best practices for convolutional neural networks); never mirrored, which digits are not.
    Unlabelled images are warped less at first: while the classifier knows little, a seven that is turned far enough
    becomes a two for it, and that would be its pseudo-label.
-3. Pseudo-labels. Where the average is sure of an unlabelled image, its answer is the class that the augmented image is
+3. Clutter. Pieces of other images are drawn over half of the images at first, over none at last (Mnih et al. 2014,
+   Recurrent models of visual attention, arXiv 1406.6247, put such fragments around digits). A classifier that has
+   learnt to overlook a stroke takes a seven with a bar for a seven, though no labelled one has a bar; else such a way
+   of writing may get a wrong class in the first few hundred steps, in which its pseudo-labels then confirm it.
+4. Pseudo-labels. Where the average is sure of an unlabelled image, its answer is the class that the augmented image is
    trained on (Sohn et al. 2020, FixMatch, arXiv 2001.07685).
-4. Information. Answers to an image and to its augmented self are to say as much as possible about each other: to agree,
+5. Information. Answers to an image and to its augmented self are to say as much as possible about each other: to agree,
    to be sure, and to use all classes alike (Springenberg 2016, CatGAN, arXiv 1511.06390; Ji et al. 2019, Invariant
    information clustering, arXiv 1807.06653).
-5. Feature matching. The generator learns to draw images whose features have the same mean as those of the real ones
+6. Feature matching. The generator learns to draw images whose features have the same mean as those of the real ones
    beside them, not to fool the discriminator (Salimans et al. 2016, arXiv 1606.03498, section 3.1; here the sizes of
    the differences are summed, not their squares).
-6. One update of the discriminator for the sum of all its losses, and a learning rate that falls to zero along a cosine.
+7. One update of the discriminator for the sum of all its losses, and a learning rate that falls to zero along a cosine.
 """
 
 import signal
@@ -46,7 +50,10 @@ from run_folder import run_command
 # Settings: those of sgan_mnist.py, with other defaults, and a few more
 
 INGREDIENTS = ("unlabelled-images", "generator", "feature-matching", "pseudo-labels", "information", "augmentation",
-               "growth", "average", "cosine")
+               "growth", "clutter", "average", "cosine")
+NEEDS = {"generator": ("unlabelled-images",), "pseudo-labels": ("unlabelled-images",),
+         "information": ("unlabelled-images",), "growth": ("augmentation",),
+         "clutter": ("augmentation", "unlabelled-images")}  # without these an ingredient is left out, too
 
 
 @dataclass
@@ -79,8 +86,7 @@ class TunedSettings(Settings):
             raise InputError(f"--adversarial-weight {self.adversarial_weight}: must be at least 0 and finite")
 
     def has(self, ingredient):
-        needs_unlabelled = ingredient in ("generator", "pseudo-labels", "information")
-        return self.without != ingredient and not (needs_unlabelled and self.without == "unlabelled-images")
+        return self.without not in (ingredient, *NEEDS.get(ingredient, ()))
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -91,6 +97,8 @@ AUGMENTATION = {
     "shift": 0.09,  # at most, share of the size: 2.5 of 28 pixels
     "bending": 0.036,  # standard deviation, share of the size: 1 of 28 pixels, at each knot of a 5 x 5 grid
     "start": 0.35,  # share of all of them, for unlabelled images, at the first step; it grows evenly to 1 at the last
+    "cluttered": 0.5,  # share of the images that get clutter, at the first step; it falls evenly to 0 at the last
+    "window": 0.43,  # height and width of a piece of clutter, at most, share of the size: 12 of 28 pixels
 }
 
 
@@ -134,6 +142,27 @@ def augment(images, strength, seed):
     corner += width
     lower = (1 - right) * ops.take(pixels, corner, axis=0) + right * ops.take(pixels, corner + 1, axis=0)
     return (1 - down) * upper + down * lower
+
+
+def clutter(images, others, share, seed):
+    """Draw a piece of each of the `others`, (n, H, W, C), over an image, for a random `share` of the images.
+
+    What a window of random place and size shows of the other image is drawn where it is brighter, as one stroke crosses
+    another.
+    """
+    n, height, width, _ = images.shape
+
+    def within(length, axis):
+        """Which of the rows, or columns, are in an image's window: 1 or 0."""
+        shape = [n, 1, 1, 1]
+        centre = keras.random.uniform(shape, 0.15 * length, 0.85 * length, seed=seed)  # at the border there is no ink
+        half = keras.random.uniform(shape, 0, AUGMENTATION["window"] * length / 2, seed=seed)
+        shape[0], shape[axis] = 1, length
+        return ops.abs(ops.reshape(ops.arange(length, dtype="float32"), shape) - centre) <= half
+
+    chosen = keras.random.uniform((n, 1, 1, 1), seed=seed) < share
+    window = ops.logical_and(chosen, ops.logical_and(within(height, 1), within(width, 2)))
+    return ops.where(window, ops.maximum(images, others), images)
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -199,7 +228,7 @@ class TunedSGAN(keras.Model):
         labelled: (images, labels): uint8 (n, H, W, C) and integers (n,).
         unlabelled_images: uint8 (N, H, W, C).
         n_classes: K.
-        steps: of the whole training, over which the learning rate falls to zero and the augmentation grows.
+        steps: of the whole training, over which learning rate and clutter fall to zero and the augmentation grows.
     """
 
     def __init__(self, settings, labelled, unlabelled_images, n_classes, steps):
@@ -234,12 +263,16 @@ class TunedSGAN(keras.Model):
 
     def augmented(self, labelled_images, unlabelled_images):
         """Both, (n, H, W, C) each, one after the other; the unlabelled ones are warped less at first."""
+        progress = ops.cast(self.d_optimizer.iterations, "float32") / self.steps  # from 0 to 1
         if self.settings.has("augmentation"):
             start = AUGMENTATION["start"] if self.settings.has("growth") else 1
-            progress = ops.cast(self.d_optimizer.iterations, "float32") / self.steps
             labelled_images = augment(labelled_images, 1, self.seed_generator)
             unlabelled_images = augment(unlabelled_images, start + (1 - start) * progress, self.seed_generator)
-        return ops.concatenate([labelled_images, unlabelled_images])
+        images = ops.concatenate([labelled_images, unlabelled_images])
+        if self.settings.has("clutter"):
+            (others,) = generate_real_samples(self.unlabelled, images.shape[0], self.seed_generator)
+            images = clutter(images, others, AUGMENTATION["cluttered"] * (1 - progress), self.seed_generator)
+        return images
 
     def train_step(self, data):
         """One step; `data`, its number, is not needed. Returns the step's own figures."""

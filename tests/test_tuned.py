@@ -14,7 +14,7 @@ from mnist_data import InputError
 from run_folder import RunFolder
 from studies import run as one_run
 from studies import tuned
-from studies.tuned import INGREDIENTS, TunedSettings, augment, build_tuned, mutual_information, random_warp
+from studies.tuned import INGREDIENTS, TunedSettings, augment, build_tuned, clutter, mutual_information, random_warp
 
 
 # --- mutual information ---
@@ -85,6 +85,19 @@ def test_augmentation_moves_pixels_in_proportion_to_its_strength():
     np.testing.assert_allclose(none, np.broadcast_to(pixels, none.shape), atol=1e-5)
     half, whole = np.abs(half - pixels).mean(), np.abs(whole - pixels).mean()
     assert 0.48 * whole < half < 0.52 * whole
+
+
+def test_clutter_is_a_window_of_the_brighter_of_two_images(monkeypatch):
+    random = np.random.default_rng(0)
+    images, others = random.uniform(-1, 1, (2, 300, 20, 10, 3)).astype("float32")
+    cluttered = np.asarray(clutter(images, others, 0.5, keras.random.SeedGenerator(0)))
+    changed = (cluttered != images).any(axis=-1)
+    np.testing.assert_array_equal(cluttered[changed], np.maximum(images, others)[changed])
+    assert 0.35 < changed.any(axis=(1, 2)).mean() < 0.55  # the narrowest windows show nothing
+    rows, columns = changed.any(axis=2).sum(axis=1), changed.any(axis=1).sum(axis=1)
+    assert 7 <= rows.max() <= 9 and 3 <= columns.max() <= 5  # 0.43 of 20 and of 10
+    assert len({tuple(np.argwhere(each)[0]) for each in changed if each.any()}) > 30  # at many places
+    np.testing.assert_array_equal(clutter(images, others, 0, keras.random.SeedGenerator(0)), images)
 
 
 # --- the step ---
@@ -201,15 +214,20 @@ def test_a_step_descends_the_losses_of_the_papers(digits, monkeypatch):
             np.testing.assert_allclose(value - weight.numpy(), gradient, atol=2e-3 * scale + 1e-6, err_msg=weight.path)
 
 
-def test_the_augmentation_grows_evenly_to_its_full_strength(digits, monkeypatch):
-    sgan, strengths = make(digits, epochs=2), []
+def test_the_augmentation_grows_evenly_and_the_clutter_goes(digits, monkeypatch):
+    sgan, strengths, shares = make(digits, epochs=2), [], []
     monkeypatch.setattr(tuned, "augment", lambda images, strength, seed: strengths.append(float(strength)) or images)
+    monkeypatch.setattr(tuned, "clutter", lambda images, others, share, seed: shares.append(float(share)) or images)
     for step in (0, 5, 10):
         sgan.d_optimizer.iterations.assign(step)
         sgan.train_step(None)
     make(digits, epochs=2, without="growth").train_step(None)
     assert strengths[::2] == [1, 1, 1, 1]  # labelled images
     np.testing.assert_allclose(strengths[1::2], [0.35, 0.675, 1, 1])  # unlabelled ones
+    np.testing.assert_allclose(shares, [0.5, 0.25, 0, 0.5])
+    for without in "clutter", "augmentation", "unlabelled-images":
+        make(digits, without=without).train_step(None)
+    assert len(shares) == 4
 
 
 # --- a run ---
