@@ -229,12 +229,14 @@ def draw(variants, folder):
 
 def main(argv=None):
     parser = ArgumentParser(description="Build, explain and draw four discriminators for a GAN.")
-    parser.add_argument("--out", default="runs/variants", metavar="FOLDER", help="for pictures (%(default)s)")
+    parser.add_argument("--out", metavar="FOLDER", help="for pictures of the networks (default: runs/variants)")
     parser.add_argument("--compare", action="store_true", help="train the three and the classifier alone, and compare "
                         "them: python -m studies.study variants, whose options it takes ([--epochs N] [--seeds K] "
                         "[--jobs N] [--data D] [--results FOLDER] ...)")
     args, others = parser.parse_known_args(argv)
     if args.compare:
+        if args.out:
+            parser.error("--out: is for the pictures of the networks; with --compare it is --results")
         from studies import study  # here, as nothing else needs it
 
         study.main(["variants", *others])
@@ -247,7 +249,7 @@ def main(argv=None):
     print_activation_table()
     for variant in variants:
         print_variant(variant)
-    draw(variants, args.out)
+    draw(variants, args.out or "runs/variants")
 
 
 if __name__ == "__main__":

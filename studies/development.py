@@ -7,6 +7,11 @@ Writes a file as Keras' mnist.npz: five sixths of the training images, drawn at 
 training set, the others as its "test set".
 """
 
+import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the long imports: no traceback
+
 import numpy as np
 
 from mnist_data import load_real_samples
@@ -16,6 +21,7 @@ SPLIT_SEED = 99
 
 
 def main(argv=None):
+    """Write the split of the images that the command line asks for."""
     parser = ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("file", metavar="FILE.npz", help="to be written")
     parser.add_argument("--data", default="mnist", help="mnist, synthetic or FILE.npz (default: %(default)s)")

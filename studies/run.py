@@ -15,9 +15,13 @@ BEGAN = time.perf_counter()  # of the process, but for Python's own start
 import itertools
 import json
 import os
+import signal
 import sys
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the long imports: no traceback
 
 from sgan_mnist import (  # first: it sets Keras up
     SGAN, accuracy, define_gan, descend, generate_real_samples, on_device, select_supervised_samples
@@ -42,6 +46,7 @@ def option(default, explanation, **how):
 
 
 def label_seed(text):
+    """A --label-seed from the command line: a number from 0 on, or "first". Raises ValueError for anything else."""
     return text if text == FIRST else at_least(int, 0)(text)
 
 
@@ -94,6 +99,7 @@ class Run:
 
 
 def result_path(results, run):
+    """Where the result of a run is, or will be."""
     return Path(results) / "raw" / f"{run.name}.json"
 
 
@@ -105,10 +111,20 @@ def write_result(path, result):
 
 
 def read_result(path):
+    """A result as a dictionary. Raises InputError for a file that is none."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        result = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path}: cannot be read ({error}); delete it, and the run is made again") from None
+    if not isinstance(result, dict) or not {"name", "settings", "error"} <= result.keys():
+        raise InputError(f"{path}: is not the result of a run; delete it, and the run is made again")
+    return result
+
+
+def check_same_images(result, path, dataset):
+    """Raises InputError where a result that was found is not of these images."""
+    if result.get("data_fingerprint", dataset.fingerprint()) != dataset.fingerprint():
+        raise InputError(f"{path}: a run on other images of the same name; give another --results folder")
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -158,6 +174,7 @@ class Alone(keras.Model):
         return self.means
 
     def train_step(self, data):
+        """One step; `data`, its number, is not needed. Returns the mean loss and accuracy since the epoch began."""
         images, labels = generate_real_samples(self.labelled, self.batch_size, self.seed_generator)
         loss, outputs = descend(self.c_model, images, labels)
         right = ops.equal(ops.argmax(outputs, axis=-1), ops.cast(labels, "int32"))
@@ -196,6 +213,7 @@ def build(run, dataset, labelled_rows, unlabelled_rows):
 
 
 def tuned_settings(run):
+    """The settings of the tuned SGAN's training in a run."""
     return TunedSettings(seed=run.seed, without=run.without)
 
 
@@ -250,7 +268,13 @@ def keep_models(model, c_model, run, folder):
         save_model(model.g_model, Path(folder) / f"g_model_{run.steps:04d}.h5")
 
 
+def available_cores():
+    """How many cores this process may use: on a cluster often fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def parse_arguments(argv):
+    """(Run, folder of results, folder for the models or None) of a command line."""
     parser = ArgumentParser(description=__doc__.split("\n")[0])
     for each in fields(Run):
         how = {"type": str, **each.metadata}
@@ -265,32 +289,37 @@ def parse_arguments(argv):
 
 
 def main(argv=None):
+    """Make a run if its result is not there, or its models if --keep asks for them."""
     run, results, keep = parse_arguments(argv)
     path = result_path(results, run)
-    done = path.exists()
-    if done and (error := read_result(path)["error"]):
-        sys.exit(f"failed before: {error} ({path}; delete it, and the run is made again)")
-    if done and not keep:
-        print(f"done already: {path}")
-        return
-    device = set_up_device()
     dataset = load_real_samples(run.data)
+    done = path.exists()
+    if done:
+        result = read_result(path)
+        check_same_images(result, path, dataset)
+        if result["error"]:
+            sys.exit(f"failed before: {result['error']} ({path}; delete it, and the run is made again)")
+        if not keep:
+            print(f"done already: {path}")
+            return
     if dataset.test_images is None:
         raise InputError(f"{run.data}: has no test set, and a run is measured on one")
+    device = set_up_device()
     labelled, unlabelled = choose_rows(dataset.train_labels, dataset.n_classes, run)
-
-    keras.utils.set_random_seed(run.seed)
-    model, classifier, n_weights = build(run, dataset, labelled, unlabelled)
     result = {"name": run.name, "settings": {**asdict(run), "data": Path(run.data).name}, "recipe": recipe(run),
-              "error": None, "final": None, "seconds_per_step": None, "seconds": None, "weights": n_weights,
+              "error": None, "final": None, "seconds_per_step": None, "seconds": None, "weights": None,
               "unlabelled_images": len(unlabelled) if run.method == "sgan" else 0,
               "versions": versions(), "device": device,
-              "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS") or os.cpu_count()),
+              "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS") or available_cores()),
               "data_fingerprint": dataset.fingerprint(), "history": [], "label_indices": labelled.tolist()}
     began = time.perf_counter()
+    keras.utils.set_random_seed(run.seed)
     try:
+        model, classifier, result["weights"] = build(run, dataset, labelled, unlabelled)
         result["seconds_per_step"] = train(model, classifier, dataset, run, result["history"])
         result["final"] = result["history"][-1]
+    except InputError:
+        raise
     except Exception as error:  # whatever it is, it belongs into the table
         result["error"] = " ".join(f"{type(error).__name__}: {error}".split())[:500]
     result["seconds"] = round(time.perf_counter() - began, 1)

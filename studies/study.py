@@ -8,8 +8,8 @@
     python -m studies.study ablation                          the tuned SGAN without each of its ingredients
 
 Each run is one command (--list prints them all) that writes one file, RESULTS/raw/NAME.json; runs share nothing else.
-Giving the command again makes only the runs that are missing; then RESULTS/STUDY.csv, .md and .png are written from the
-files.
+Giving the command again makes only the runs that are missing, and with --retry those that failed; then
+RESULTS/STUDY.csv, .md and .png are written from the files. The exit status is 1 where runs failed.
 """
 
 import inspect
@@ -21,18 +21,22 @@ import sys
 import time
 from pathlib import Path
 
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the long imports: no traceback
+
 from studies.networks import PRESETS, VARIANTS
-from studies.run import FIRST, Run, read_result, result_path, write_result
+from studies.run import FIRST, Run, available_cores, check_same_images, read_result, result_path, write_result
 from studies.tuned import INGREDIENTS
 
 # isort: split
-from mnist_data import InputError
+from mnist_data import InputError, load_real_samples
 from run_folder import ArgumentParser, at_least, run_command
 from studies.tables import write_tables
 
 ROOT = Path(__file__).parents[1]
 EPOCH = 600  # steps of the tutorial's epoch on MNIST
 OVERHEAD = 40  # seconds of a run that are not training: starting TensorFlow, compiling, evaluating
+SHORT = {"tutorial": 2 * EPOCH}  # steps of the SGAN where a study has many runs; other presets: their own number
 LABELS = (20, 50, 100, 200, 1000)
 
 # --------------------------------------------------------------------------------------------------------------
@@ -63,27 +67,29 @@ def alone(presets=("tutorial", "article"), labels=LABELS, draws=10, seeds=1, alo
                 yield dict(preset=preset, method="alone", labels=n, steps=alone_steps, **pair)
 
 
-def variants(presets=("tutorial",), labels=(100,), seeds=2, steps=2 * EPOCH, alone_steps=None):
+def variants(presets=("tutorial",), labels=(100,), seeds=2, steps=None, alone_steps=None):
     """The three discriminators and the classifier alone; each seed has a draw of labels of its own."""
     for pair in draws_and_seeds(seeds, 1):
         for preset in presets:
+            steps_of_preset = steps or SHORT.get(preset, PRESETS[preset].steps)
             for n in labels:
                 yield dict(preset=preset, method="alone", labels=n, steps=alone_steps, **pair)
                 for variant in reversed(VARIANTS):
-                    yield dict(preset=preset, method="sgan", variant=variant, labels=n, steps=steps,
-                               evaluate_every=max(1, steps // 6), **pair)
+                    yield dict(preset=preset, method="sgan", variant=variant, labels=n, steps=steps_of_preset,
+                               evaluate_every=max(1, steps_of_preset // 6), **pair)
 
 
-def labels(presets=("tutorial",), labels=LABELS, draws=3, seeds=1, unlabelled=(1000, 10000), steps=2 * EPOCH,
+def labels(presets=("tutorial",), labels=LABELS, draws=3, seeds=1, unlabelled=(1000, 10000), steps=None,
            alone_steps=None):
-    """SGAN and classifier alone over the number of labels; then the SGAN at 100 labels with fewer unlabelled images."""
+    """SGAN and classifier alone over the number of labels; at 100, in any case, also with fewer unlabelled images."""
     for pair in draws_and_seeds(draws, seeds):
         for preset in presets:
-            for n in labels:
+            of_sgan = dict(preset=preset, method="sgan", steps=steps or SHORT.get(preset), **pair)
+            for n in sorted({*labels, 100}):
                 yield dict(preset=preset, method="alone", labels=n, steps=alone_steps, **pair)
-                yield dict(preset=preset, method="sgan", labels=n, steps=steps, **pair)
+                yield dict(of_sgan, labels=n)
             for n in unlabelled:
-                yield dict(preset=preset, method="sgan", labels=100, unlabelled=n, steps=steps, **pair)
+                yield dict(of_sgan, labels=100, unlabelled=n)
 
 
 def tuned(labels=(100, 20, 50, 1000), first_draw=6, draws=5, seeds=1, steps=None):
@@ -126,6 +132,7 @@ def command(run, results):
 
 
 def expected_seconds(run):
+    """A guess, for one core."""
     return OVERHEAD + run.steps * PRESETS[run.preset].seconds[run.method]
 
 
@@ -148,15 +155,17 @@ class Workers:
         self.results, self.jobs = results, jobs
         self.done = sum(result_path(results, run).exists() for run in runs)
         self.waiting = [run for run in runs if not result_path(results, run).exists()]
-        self.total, self.failed = len(runs), 0
+        self.total = len(runs)
+        self.failed = sum(bool(read_result(path)["error"]) for path in (result_path(results, run) for run in runs)
+                          if path.exists())
         self.running, self.expected, self.needed = {}, 0, 0
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         paths = str(ROOT), os.environ.get("PYTHONPATH")
         self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):  # runs side by side share the cores
-            self.environment.setdefault(name, str(max(1, cores // jobs)))
+            self.environment.setdefault(name, str(max(1, available_cores() // jobs)))
 
     def log(self, run):
+        """The file with what a run prints."""
         return Path(self.results) / "logs" / f"{run.name}.log"
 
     def work(self):
@@ -184,6 +193,7 @@ class Workers:
             signal.signal(signal.SIGTERM, before)
 
     def start(self, run):
+        """Start a run in a process of its own."""
         log = self.log(run)
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "w") as file:
@@ -210,19 +220,24 @@ class Workers:
         self.failed += bool(error)
         print(f"{'FAILED' if error else 'done'}  {run.name}: {error or said_at_the_end(path)}", flush=True)
 
+    def and_failed(self):
+        """How many failed, in words, or nothing."""
+        return f" ({self.failed} failed; --retry makes such runs again)" if self.failed else ""
+
     def report(self):
+        """Print how far the study is, what each running run said last, and a guess of the time left."""
         pace = self.needed / self.expected if self.expected else 1  # this machine's, against the guess
-        left = sum(pace * expected_seconds(run) for run in self.waiting)
-        left += sum(max(0, pace * expected_seconds(run) - (time.monotonic() - began))
-                    for run, began in self.running.values())
-        failed = f" ({self.failed} failed)" if self.failed else ""
-        minutes = left / self.jobs / 60
-        print(f"{self.done} of {self.total} runs done{failed}; about {minutes:.0f} minutes left", flush=True)
+        left = [pace * expected_seconds(run) for run in self.waiting]
+        left += [max(0, pace * expected_seconds(run) - (time.monotonic() - began))
+                 for run, began in self.running.values()]
+        minutes = max(sum(left) / self.jobs, max(left, default=0)) / 60
+        print(f"{self.done} of {self.total} runs done{self.and_failed()}; about {minutes:.0f} minutes left", flush=True)
         for run, _ in self.running.values():
             print(f"    {run.name}: {last_line(self.log(run))}", flush=True)
 
 
 def said_at_the_end(path):
+    """A finished run's result in a line."""
     result = read_result(path)
     return f"test accuracy {result['final']['test_accuracy']:.2%} after {result['seconds']:.0f} s"
 
@@ -235,25 +250,34 @@ count = at_least(int, 1)
 
 
 def counts(text):
+    """Numbers from 1 on, "20,100", as a tuple. Raises ValueError for anything else."""
     return tuple(count(number) for number in text.split(","))
 
 
 def preset_names(text):
+    """Names of presets, "tutorial,article", as a tuple. Raises ValueError for anything else."""
     if not set(text.split(",")) <= PRESETS.keys():
         raise ValueError
     return tuple(text.split(","))
 
 
-def run_study(name, runs, results, jobs):
-    """Make the missing runs of a study, then its tables."""
+def run_study(name, runs, results, jobs, options=""):
+    """Make the missing runs of a study, then its tables. Raises SystemExit(1), after them, where runs failed."""
+    paths = [path for path in (result_path(results, run) for run in runs) if path.exists()]
+    if paths:
+        dataset = load_real_samples(runs[0].data)
+        for path in paths:
+            check_same_images(read_result(path), path, dataset)
     workers = Workers(runs, results, jobs)
-    print(f"Study '{name}': {len(runs)} runs, {workers.done} of them done already", flush=True)
+    print(f"Study '{name}': {len(runs)} runs, {workers.done} of them done already{workers.and_failed()}", flush=True)
     try:
         workers.work()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted: {workers.done} of {len(runs)} runs are done; the same command goes on "
                                 "with the others") from None
-    write_tables(name, runs, results)
+    write_tables(name, runs, results, options)
+    if workers.failed:
+        sys.exit(1)
 
 
 def main(argv=None):
@@ -267,31 +291,35 @@ def main(argv=None):
     parser.add_argument("--retry", action="store_true", help="make failed runs again")
     choices = parser.add_argument_group("what to run, where it is not to be the study's own choice").add_argument
     choices("--presets", type=preset_names, metavar="P,…", help=", ".join(PRESETS))
-    choices("--labels", type=counts, metavar="N,…")
-    choices("--unlabelled", type=counts, metavar="N,…")
+    choices("--labels", type=counts, metavar="N,…", help="numbers of labelled images")
+    choices("--unlabelled", type=counts, metavar="N,…", help="numbers of unlabelled images, beside all of them")
     choices("--draws", type=count, metavar="N", help="draws of the labelled images")
     choices("--first-draw", type=at_least(int, 0), metavar="N", help="the label seed of the first of them")
     choices("--seeds", type=count, metavar="K", help="seeds for weights and noise, for each draw")
-    choices("--epochs", type=count, metavar="N", help=f"of the SGAN, {EPOCH} steps each")
-    choices("--steps", type=count, metavar="N", help="of the SGAN, instead of --epochs")
+    length = parser.add_mutually_exclusive_group().add_argument
+    length("--epochs", type=count, metavar="N", help=f"of the SGAN, {EPOCH} steps each")
+    length("--steps", type=count, metavar="N", help="of the SGAN, instead of --epochs")
     choices("--alone-steps", type=count, metavar="N", help="of the classifier alone")
     args = vars(parser.parse_args(argv))
     name, results, jobs, data = (args.pop(key) for key in ("name", "results", "jobs", "data"))
     only_list, only_table, retry = (args.pop(key) for key in ("list", "table", "retry"))
     if epochs := args.pop("epochs"):
         args["steps"] = epochs * EPOCH
-    runs = make_runs(name, data, **{key: value for key, value in args.items() if value is not None})
+    changes = {key: value for key, value in args.items() if value is not None}
+    runs = make_runs(name, data, **changes)
+    options = "".join(f" --{key.replace('_', '-')} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
+                      for key, value in changes.items())
     if only_list:
         print("\n".join(shlex.join(command(run, results)) for run in runs))
         return
     if only_table:
-        write_tables(name, runs, results)
+        write_tables(name, runs, results, options)
         return
     if retry:
         for path in [result_path(results, run) for run in runs]:
             if path.exists() and read_result(path)["error"]:
                 path.unlink()
-    run_study(name, runs, results, jobs)
+    run_study(name, runs, results, jobs, options)
 
 
 if __name__ == "__main__":

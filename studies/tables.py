@@ -89,6 +89,7 @@ class Group(NamedTuple):
 
 
 def group_of(row):
+    """The group that a row belongs to."""
     settings = {name: row[name] for name in Group._fields if name != "first"}
     return Group(first=row["label_seed"] == FIRST, **settings)
 
@@ -100,7 +101,7 @@ def title_of(group, leave_out=None):
     if group.without != "nothing":
         words.append(f"without {group.without}")
     if leave_out != "labels":
-        words.append(f"{group.labels:,} labels" + (" (the article's own)" if group.first else ""))
+        words.append(f"{group.labels:,} labels" + (" (the first of each class)" if group.first else ""))
     if group.unlabelled and leave_out != "unlabelled":
         words.append(f"{group.unlabelled:,} unlabelled")
     return ", ".join([*words, f"{group.steps:,} steps"])
@@ -132,10 +133,12 @@ def mean_std(values, sign=""):
 
 
 def in_seconds(value):
+    """Whole seconds, or "never" for None."""
     return "never" if value is None else f"{value:.0f}"
 
 
 def finished(rows, name):
+    """One figure of each run that did not fail."""
     return [row[name] for row in rows if not row["error"]]
 
 
@@ -153,6 +156,7 @@ def finished_histories(results):
 
 
 def markdown(header, rows):
+    """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
 
@@ -163,10 +167,12 @@ def main_table(rows):
     stacked = [row for row in rows if row["method"] == "sgan" and row["variant"] == "stacked" and not row["unlabelled"]]
     complete = [row for row in stacked if row["without"] == "nothing"]
     several = len({row["variant"] for row in rows}) > 1
+    fewer = any(row["unlabelled"] for row in rows)
     ablated = len({row["without"] for row in rows}) > 1
     timed = any(row["seconds_to_tutorial"] for row in rows)
     header = ["run", "test accuracy, %", "training set, %", "minus alone, same draws",
               *(["minus stacked, same draws"] if several else []),
+              *(["minus all unlabelled images, same draws"] if fewer else []),
               *(["minus complete, same draws"] if ablated else []),
               *([f"seconds to {PUBLISHED_TUTORIAL:.2%}, each run"] if timed else []),
               "oracle: best test, %", "seconds a step", "weights", "failed"]
@@ -179,6 +185,7 @@ def main_table(rows):
             mean_std(finished(members, "test_accuracy")), mean_std(finished(members, "train_accuracy")),
             mean_std(differences(members, alone), "+") if sgan else "",
             *([mean_std(differences(members, stacked), "+") if sgan and not is_stacked else ""] if several else []),
+            *([mean_std(differences(members, stacked), "+") if group.unlabelled else ""] if fewer else []),
             *([mean_std(differences(members, complete), "+") if group.without != "nothing" else ""] if ablated else []),
             *([", ".join(map(in_seconds, finished(members, "seconds_to_tutorial")))] if timed else []),
             mean_std(finished(members, "oracle_test_accuracy")), f"{np.mean(costs):.3f}" if costs else "–",
@@ -238,23 +245,24 @@ def draw_errors(axes, rows, over):
         values = [100 * (1 - value) for value in finished(members, "test_accuracy")]
         if values and (group[:4] in fewer if over == "unlabelled" else not group.unlabelled):
             number = finished(members, "unlabelled_images")[0] if over == "unlabelled" else group.labels
-            spread = np.std(values, ddof=1) if len(values) > 1 else 0
+            spread = np.std(values, ddof=1) if len(values) > 1 else np.nan  # one run has no spread
             lines.setdefault(title_of(group, leave_out=over), []).append((number, np.mean(values), spread))
             numbers.add(number)
     for what, points in lines.items():
         x, means, spreads = zip(*sorted(points))
         axes.errorbar(x, means, spreads, marker=".", capsize=3, label=what)
-    axes.set(xlabel="unlabelled images" if over == "unlabelled" else "labelled images", ylabel="test error, %",
-             xscale="log", ylim=(0, None))
+    axes.set(xlabel="unlabelled images" if over == "unlabelled" else "labelled images",
+             ylabel="test error, % (mean ± standard deviation)", xscale="log", ylim=(0, None))
     axes.set_xticks(sorted(numbers), [f"{number:,}" for number in sorted(numbers)])
     axes.minorticks_off()
 
 
 def save_picture(name, results, rows, on_mnist, path):
+    """Test accuracy against steps, or errors against numbers of images, whichever the study is about."""
     panels = ["curves"] if name in ("article", "variants", "ablation") else ["labels"]
     if any(row["unlabelled"] for row in rows):
         panels.append("unlabelled")
-    figure = Figure(figsize=(8 * len(panels), 5.5), layout="constrained")
+    figure = Figure(figsize=(8 * len(panels), 6.5), layout="constrained")
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
         if panel == "curves":
             draw_curves(axes, results)
@@ -267,7 +275,7 @@ def save_picture(name, results, rows, on_mnist, path):
                 errors = PUBLISHED_ERRORS[ODENA]
                 axes.plot(errors.keys(), [float(error) for error in errors.values()], "k*", label=f"published: {ODENA}")
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12))  # below, where it hides nothing
     with written_whole(path) as temporary:
         figure.savefig(temporary, dpi=110)
 
@@ -275,8 +283,9 @@ def save_picture(name, results, rows, on_mnist, path):
 # --------------------------------------------------------------------------------------------------------------
 
 
-def write_tables(name, runs, results):
-    """Write NAME.csv, NAME.md and NAME.png of the runs of a study that there are, and print the table."""
+def write_tables(name, runs, results, options=""):
+    """Write NAME.csv, NAME.md and NAME.png of the runs of a study that there are, and print the table; `options` are
+    those that chose the runs."""
     found = load_results(runs, results)
     rows = [as_row(result) for result in found]
     if not rows:
@@ -291,9 +300,12 @@ def write_tables(name, runs, results):
     done = {row["name"] for row in rows}
     missing = [f"- not run: {run.name}" for run in runs if run.name not in done]
     machines = sorted({f"{r['device']}, {r['threads']} threads a run" for r in found if r.get("device")})
-    notes = [f"{len(rows)} of {len(runs)} runs done, {len(failed)} of these failed; failed runs count in no mean.",
+    notes = [f"`python -m studies.study {name}{options}`:",
+             f"{len(rows)} of {len(runs)} runs done, {len(failed)} of these failed; failed runs count in no mean.",
              "Mean ± standard deviation over runs. All figures are the last step's, but for the column named oracle,",
-             f"which chooses the step by the test labels. Measured on: {'; '.join(machines)}.", "", *failed, *missing]
+             "which chooses the step by the test labels, among more evaluations in one study than in another.",
+             f"Seconds a step depend on what else the machine did. Measured on: {'; '.join(machines)}.",
+             "", *failed, *missing]
     text = f"# {name}\n\n" + main_table(rows)
     on_mnist = any(result.get("data_fingerprint") == MNIST for result in found)
     if name == "article" and on_mnist:

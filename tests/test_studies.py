@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import sgan_mnist
 
@@ -18,7 +19,7 @@ import tensorflow as tf
 from helpers import hand_made
 
 from mnist_data import InputError, load_real_samples
-from studies import development, networks, study
+from studies import development, networks, study, tables
 from studies import run as one_run
 from studies.networks import PRESETS, VARIANTS, count_weights
 from studies.run import FIRST, Run, build, choose_rows, read_result, result_path, write_result
@@ -281,6 +282,17 @@ def test_the_tutorials_preset_is_the_training_script(small_digits, tmp_path):
             np.testing.assert_array_equal(a, b, err_msg=a.path)
 
 
+def test_a_run_that_ends_before_its_first_step_is_recorded(small_digits, tmp_path, monkeypatch):
+    def out_of_memory(*_):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(one_run, "build", out_of_memory)
+    with pytest.raises(SystemExit, match="no room"):
+        one_run.main(["--data", str(small_digits), "--labels", "20", "--results", str(tmp_path)])
+    (path,) = (tmp_path / "raw").iterdir()
+    assert read_result(path)["error"] == "MemoryError: no room"
+
+
 def test_a_training_that_diverges_is_recorded(small_digits, tmp_path, monkeypatch):
     monkeypatch.setitem(PRESETS, "tutorial", replace(PRESETS["tutorial"], learning_rate=1e30))
     run = Run(method="alone", labels=20, steps=10, data=str(small_digits))
@@ -307,24 +319,46 @@ def fake_command(run, results):
 
 def test_a_study_makes_what_is_missing_and_records_what_fails(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(study, "command", fake_command)
+    monkeypatch.setattr(study, "load_real_samples", lambda data: SimpleNamespace(fingerprint=lambda: tables.MNIST))
     arguments = ["article", "--draws", "3", "--labels", "100", "--jobs", "2", "--results", str(tmp_path)]
     runs = study.make_runs("article", "mnist", draws=3)
     write_result(result_path(tmp_path, runs[0]), hand_made(runs[0], 0.5))
 
-    study.main(arguments)
+    with pytest.raises(SystemExit) as stop:
+        study.main(arguments)
+    assert stop.value.code == 1  # two runs failed
     output = capsys.readouterr().out
-    assert "8 runs, 1 of them done already" in output and "FAILED" in output and "minutes left" in output
+    assert "8 runs, 1 of them done already\n" in output and "FAILED" in output and "minutes left" in output
     results = [read_result(result_path(tmp_path, run)) for run in runs]
     assert [bool(result["error"]) for result in results] == [run.label_seed == 1 for run in runs]
     assert results[0]["final"]["test_accuracy"] == 0.5 and results[1]["final"]["test_accuracy"] == 0.75
     text = (tmp_path / "article.md").read_text()
     assert text.count("- failed: mnist-article") == 2 and "status -9" in text and "90.67" in text
+    assert "`python -m studies.study article --labels 100 --draws 3`:\n8 of 8 runs done" in text
     assert (tmp_path / "article.png").read_bytes().startswith(b"\x89PNG")
 
-    study.main(arguments)
-    assert "8 runs, 8 of them done already" in capsys.readouterr().out
-    study.main([*arguments, "--retry"])
-    assert "8 runs, 6 of them done already" in capsys.readouterr().out
+    for more, said in ([], "8 of them done already (2 failed"), (["--retry"], "6 of them done already\n"):
+        with pytest.raises(SystemExit):
+            study.main([*arguments, *more])
+        assert said in capsys.readouterr().out
+
+
+def test_runs_on_other_images_of_the_same_name_are_not_taken_for_these(small_digits, tmp_path):
+    runs = study.make_runs("article", str(small_digits), draws=1)
+    write_result(result_path(tmp_path, runs[0]), hand_made(runs[0], 0.5))
+    common = ["--data", str(small_digits), "--results", str(tmp_path)]
+    for command in (lambda: study.main(["article", "--draws", "1", *common]),
+                    lambda: one_run.main([*runs[0].arguments(), *common])):
+        with pytest.raises(InputError, match="other images of the same name"):
+            command()
+    assert len(list((tmp_path / "raw").iterdir())) == 1
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", '{"name": "x"', '"error"'])
+def test_a_file_that_is_no_result_is_said_to_be_none(tmp_path, text):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(InputError, match="x.json: .*delete it, and the run is made again"):
+        read_result(tmp_path / "x.json")
 
 
 def test_a_study_that_cannot_be_made_stops_and_records_nothing(tmp_path, monkeypatch):
@@ -335,6 +369,8 @@ def test_a_study_that_cannot_be_made_stops_and_records_nothing(tmp_path, monkeyp
     assert not (tmp_path / "raw").exists()
     with pytest.raises(InputError, match="--unlabelled.*'article'"):
         study.main(["article", "--unlabelled", "5"])
+    with pytest.raises(InputError, match="--steps: not allowed with argument --epochs"):
+        study.main(["article", "--epochs", "1", "--steps", "7"])
 
 
 def test_ctrl_c_stops_the_runs_and_says_how_to_go_on(tmp_path, monkeypatch):
@@ -382,8 +418,17 @@ def test_compare_is_the_study_of_the_variants(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 12 and sum("--method alone" in line for line in lines) == 3
     assert sum("--variant multi-output" in line and "--steps 600" in line for line in lines) == 3
-    with pytest.raises(InputError, match="--epochs"):
-        discriminator_variants.main(["--epochs", "1"])
+    for wrong in ["--epochs", "1"], ["--compare", "--out", "x"]:
+        with pytest.raises(InputError, match=wrong[-2]):
+            discriminator_variants.main(wrong)
+
+
+def test_the_study_of_labels_has_what_its_runs_are_compared_with():
+    runs = study.make_runs("labels", "mnist", presets=("tutorial", "article"), labels=(20,), unlabelled=(500,), draws=1)
+    assert {(run.preset, run.method, run.labels, run.unlabelled, run.steps) for run in runs} == {
+        (preset, *rest) for preset, steps in (("tutorial", 1200), ("article", 6000)) for rest in (
+            ("alone", 20, None, 2000), ("sgan", 20, None, steps), ("alone", 100, None, 2000),
+            ("sgan", 100, None, steps), ("sgan", 100, 500, steps))}
 
 
 # --- the development split ---

@@ -63,6 +63,8 @@ def test_error_table_stands_beside_the_published_figures(tmp_path):
     (line,) = (line for line in text.splitlines() if line.startswith("| ours: tutorial: SGAN, stacked, 1,200 steps |"))
     std = np.std([20, 19], ddof=1)
     assert line.split("|")[2:7] == [f" 19.50 ± {std:.2f} (n = 2) ", "  ", f" 19.50 ± {std:.2f} (n = 2) ", "  ", "  "]
+    (line,) = (line for line in text.splitlines() if line.startswith("| tutorial: SGAN") and "500 unlabelled" in line)
+    assert line.split(" | ")[4].startswith("+0.00 (n = 1)")  # minus all unlabelled images, on the draw that is left
     assert "16.77 ± 4.52" in text and "tutorial: SGAN, stacked, 100 labels, 500 unlabelled" in text
     write_result(result_path(tmp_path, runs[0]), hand_made(runs[0], 0.8, data_fingerprint="another"))
     with pytest.raises(InputError, match="different images"):
