@@ -61,7 +61,7 @@ def newest_classifier(folder):
     names = [(path, re.fullmatch(r"c_model_(\d+)\.h5", path.name)) for path in Path(folder).glob("*")]
     steps = {path: int(match[1]) for path, match in names if match}
     if not steps:
-        raise InputError(f"no c_model_*.h5 in {folder}: train one with sgan_mnist.py, or name a file, such as results/tuned/c_model_3600.h5")
+        raise InputError(f"no c_model_*.h5 in {folder}: train one with sgan_mnist.py, or name a file")
     return max(steps, key=steps.get)
 
 
