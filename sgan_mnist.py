@@ -390,6 +390,14 @@ def steps_per_call(steps, print_every=None):
     return max(n for n in range(1, 51) if math.gcd(steps, print_every or steps) % n == 0)
 
 
+def step_numbers(n):
+    """0 to n - 1, for `fit`. Their pipeline is not tuned: at the end of an epoch TensorFlow would wait for the tuner,
+    which sleeps for up to a minute."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return tf.data.Dataset.range(n).with_options(options)
+
+
 def train(sgan, dataset, settings, run):
     """Train `sgan` from the last finished epoch of `run` on, saving each epoch there."""
     steps = settings.steps_per_epoch or len(dataset.train_images) // settings.batch_size
@@ -414,7 +422,7 @@ def train(sgan, dataset, settings, run):
     several = steps_per_call(steps, settings.print_every) if tf.config.list_physical_devices("GPU") else 1
     sgan.compile(optimizer=None, steps_per_execution=several)  # no optimizer: the models in it have theirs
     progress_bar = sys.stdout.isatty() and not settings.print_every
-    sgan.fit(tf.data.Dataset.range(steps), epochs=settings.epochs, initial_epoch=len(run.history),
+    sgan.fit(step_numbers(steps), epochs=settings.epochs, initial_epoch=len(run.history),
              callbacks=callbacks, shuffle=False, verbose=1 if progress_bar else 2)
 
 

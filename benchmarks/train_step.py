@@ -205,16 +205,15 @@ def time_steps(rounds):
 def count_calls(sgan, steps):
     """How often `fit` calls the device in so many steps: each time on a CPU, seldom on a GPU."""
     import keras
-    import tensorflow as tf
 
-    from sgan_mnist import steps_per_call
+    from sgan_mnist import step_numbers, steps_per_call
 
     counts = {}
     for device, several in (("CPU", 1), ("GPU", steps_per_call(steps))):
         calls = []
         sgan.compile(optimizer=None, steps_per_execution=several)
         counter = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: calls.append(batch))  # noqa: B023
-        sgan.fit(tf.data.Dataset.range(steps), shuffle=False, verbose=0, callbacks=[counter])
+        sgan.fit(step_numbers(steps), shuffle=False, verbose=0, callbacks=[counter])
         counts[device] = len(calls)
     return counts
 

@@ -24,13 +24,12 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the long imports: no traceback
 
 from sgan_mnist import (  # first: it sets Keras up
-    SGAN, accuracy, define_gan, descend, generate_real_samples, on_device, select_supervised_samples
+    SGAN, accuracy, define_gan, descend, generate_real_samples, on_device, select_supervised_samples, step_numbers
 )
 
 # isort: split
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from mnist_data import InputError, load_real_samples
@@ -238,7 +237,7 @@ def train(model, classifier, dataset, run, history):
     stops = [0, 1, *range(max(2, run.evaluate_every), run.steps, run.evaluate_every), run.steps]
     for start, stop in itertools.pairwise(sorted(set(stops))):
         began = time.perf_counter()
-        means = model.fit(tf.data.Dataset.range(stop - start), shuffle=False, verbose=0).history
+        means = model.fit(step_numbers(stop - start), shuffle=False, verbose=0).history
         if start:  # the first step is compiled first, and no measure of the others
             seconds += time.perf_counter() - began
         row = {"step": stop, "seconds": round(time.perf_counter() - BEGAN - left_out, 2),
