@@ -15,7 +15,7 @@ import pytest
 
 from conftest import ROOT, is_tensorflow_log
 from mnist_data import InputError, load_real_samples
-from sgan_mnist import accuracy, main, select_supervised_samples
+from sgan_mnist import accuracy, main, select_supervised_samples, step_numbers
 
 SMALL = ("--batch-size", 10, "--steps-per-epoch", 2, "--labels", 20, "--print-every", 1)
 
@@ -56,6 +56,11 @@ def test_splits_that_cannot_be_made(labels, n_samples, complaint):
 
 
 # --- a whole run, killed and resumed ---
+
+
+def test_numbers_of_steps_come_without_a_tuner_to_wait_for():
+    numbers = step_numbers(3)
+    assert list(numbers.as_numpy_iterator()) == [0, 1, 2] and numbers.options().autotune.enabled is False
 
 
 @pytest.fixture(scope="module")
