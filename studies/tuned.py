@@ -3,8 +3,8 @@
     python -m studies.tuned
 
 Still one network with K class logits that is classifier and discriminator, D(x) = Z / (Z + 1), and a generator, both
-smaller, with noise and dropout in the one and BatchNormalization in the other. What is added, in the order of the step
-(`--without` leaves out any of it, and `python -m studies.study ablation` measures what each is worth):
+quicker, with noise and dropout in the one and BatchNormalization in the other. What is added, in the order of the step
+(`--without` leaves out one of INGREDIENTS, and `python -m studies.study ablation` measures what each is worth):
 
 1. Average. The classifier that is kept has the moving average of the weights, whose answers are better and steadier
    than those of any single step's (Tarvainen and Valpola 2017, Mean teachers, arXiv 1703.01780).
@@ -12,8 +12,8 @@ smaller, with noise and dropout in the one and BatchNormalization in the other. 
    (Simard et al. 2003, Best practices for convolutional neural networks); never mirrored, which digits are not.
    Unlabelled images are warped less at first: while the classifier knows little, a seven that is turned far enough
    becomes a two for it, and that would be its pseudo-label.
-3. Clutter. Pieces of other images are drawn over half of the images at first, over none at last (Mnih et al. 2014,
-   Recurrent models of visual attention, arXiv 1406.6247, put such fragments around digits). A classifier that has
+3. Clutter. Pieces of other images are drawn over up to half of the images at first, over none at last (Mnih et al.
+   2014, Recurrent models of visual attention, arXiv 1406.6247, put such fragments around digits). A classifier that has
    learnt to overlook a stroke takes a seven with a bar for a seven, though no labelled one has a bar; else such a way
    of writing may get a wrong class in the first few hundred steps, in which its pseudo-labels then confirm it.
 4. Pseudo-labels. Where the average is sure of an unlabelled image, its answer is the class that the augmented image is
@@ -23,8 +23,8 @@ smaller, with noise and dropout in the one and BatchNormalization in the other. 
    information clustering, arXiv 1807.06653).
 6. Feature matching. The generator learns to draw images whose features have the same mean as those of the real ones
    beside them, not to fool the discriminator (Salimans et al. 2016, arXiv 1606.03498, section 3.1; here the sizes of
-   the differences are summed, not their squares).
-7. One update of the discriminator for the sum of all its losses, and a learning rate that falls to zero along a cosine.
+   the differences are averaged, not their squares).
+7. One update of the discriminator for the sum of all its losses, whose learning rate falls to zero along a cosine.
 """
 
 import signal
@@ -51,9 +51,11 @@ from run_folder import run_command
 
 INGREDIENTS = ("unlabelled-images", "generator", "feature-matching", "pseudo-labels", "information", "augmentation",
                "growth", "clutter", "average", "cosine")
-NEEDS = {"generator": ("unlabelled-images",), "pseudo-labels": ("unlabelled-images",),
-         "information": ("unlabelled-images",), "growth": ("augmentation",),
-         "clutter": ("augmentation", "unlabelled-images")}  # without these an ingredient is left out, too
+NEEDS = {  # without these an ingredient is left out, too
+    "generator": ("unlabelled-images",), "feature-matching": ("generator", "unlabelled-images"),
+    "pseudo-labels": ("unlabelled-images",), "information": ("unlabelled-images",), "growth": ("augmentation",),
+    "clutter": ("augmentation", "unlabelled-images"),  # it is made of the latter, and is augmentation of a kind
+}
 
 
 @dataclass
@@ -70,7 +72,7 @@ class TunedSettings(Settings):
     average: float = setting(0.999, "share of the averaged weights that a step leaves as they are")
     confidence: float = setting(0.95, "probability from which on an answer of the average is a pseudo-label")
     adversarial_weight: float = setting(0.15, "of the two losses of the unsupervised head; all others have 1")
-    without: str = setting("nothing", f"leave out one ingredient: {', '.join(INGREDIENTS)}")
+    without: str = setting("nothing", f"leave out one ingredient, and those that need it: {', '.join(INGREDIENTS)}")
     out: str = setting("runs/tuned", "folder of the run")
     half_is_generated = False
     may_change = ()  # not --epochs: learning rate and augmentation depend on the number of steps
@@ -147,21 +149,18 @@ def augment(images, strength, seed):
 def clutter(images, others, share, seed):
     """Draw a piece of each of the `others`, (n, H, W, C), over an image, for a random `share` of the images.
 
-    What a window of random place and size shows of the other image is drawn where it is brighter, as one stroke crosses
-    another.
+    In a window of random place and size each channel becomes the brighter of the two images', as strokes cross.
     """
     n, height, width, _ = images.shape
 
-    def within(length, axis):
-        """Which of the rows, or columns, are in an image's window: 1 or 0."""
-        shape = [n, 1, 1, 1]
-        centre = keras.random.uniform(shape, 0.15 * length, 0.85 * length, seed=seed)  # at the border there is no ink
-        half = keras.random.uniform(shape, 0, AUGMENTATION["window"] * length / 2, seed=seed)
-        shape[0], shape[axis] = 1, length
-        return ops.abs(ops.reshape(ops.arange(length, dtype="float32"), shape) - centre) <= half
+    def draw(least, most):
+        return keras.random.uniform((n, 1, 1, 1), least, most, seed=seed)
 
-    chosen = keras.random.uniform((n, 1, 1, 1), seed=seed) < share
-    window = ops.logical_and(chosen, ops.logical_and(within(height, 1), within(width, 2)))
+    window = draw(0, 1) < share
+    for length, shape in (height, (1, -1, 1, 1)), (width, (1, 1, -1, 1)):
+        place = ops.reshape(ops.arange(length, dtype="float32"), shape)
+        centre = draw(0.15 * length, 0.85 * length)  # at the border there is no ink
+        window = ops.logical_and(window, ops.abs(place - centre) <= draw(0, AUGMENTATION["window"] * length / 2))
     return ops.where(window, ops.maximum(images, others), images)
 
 
@@ -262,7 +261,8 @@ class TunedSGAN(keras.Model):
         return self.means
 
     def augmented(self, labelled_images, unlabelled_images):
-        """Both, (n, H, W, C) each, one after the other; the unlabelled ones are warped less at first."""
+        """Both, (n, H, W, C) each, one after the other; the unlabelled ones are warped less at first, and all are
+        cluttered, less and less."""
         progress = ops.cast(self.d_optimizer.iterations, "float32") / self.steps  # from 0 to 1
         if self.settings.has("augmentation"):
             start = AUGMENTATION["start"] if self.settings.has("growth") else 1
