@@ -120,9 +120,9 @@ def read_result(path):
     return result
 
 
-def check_same_images(result, path, dataset):
-    """Raises InputError where a result that was found is not of these images."""
-    if result.get("data_fingerprint", dataset.fingerprint()) != dataset.fingerprint():
+def check_same_images(result, path, fingerprint):
+    """Raises InputError where a result that was found is not of the images with this fingerprint."""
+    if result.get("data_fingerprint", fingerprint) != fingerprint:
         raise InputError(f"{path}: a run on other images of the same name; give another --results folder")
 
 
@@ -295,7 +295,7 @@ def main(argv=None):
     done = path.exists()
     if done:
         result = read_result(path)
-        check_same_images(result, path, dataset)
+        check_same_images(result, path, dataset.fingerprint())
         if result["error"]:
             sys.exit(f"failed before: {result['error']} ({path}; delete it, and the run is made again)")
         if not keep:

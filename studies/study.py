@@ -265,9 +265,9 @@ def run_study(name, runs, results, jobs, options=""):
     """Make the missing runs of a study, then its tables. Raises SystemExit(1), after them, where runs failed."""
     paths = [path for path in (result_path(results, run) for run in runs) if path.exists()]
     if paths:
-        dataset = load_real_samples(runs[0].data)
+        fingerprint = load_real_samples(runs[0].data).fingerprint()
         for path in paths:
-            check_same_images(read_result(path), path, dataset)
+            check_same_images(read_result(path), path, fingerprint)
     workers = Workers(runs, results, jobs)
     print(f"Study '{name}': {len(runs)} runs, {workers.done} of them done already{workers.and_failed()}", flush=True)
     try:
