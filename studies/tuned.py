@@ -11,20 +11,23 @@ quicker, with noise and dropout in the one and BatchNormalization in the other. 
 2. Augmentation. Every image is turned, sheared, scaled, shifted and bent a little, as other hands would have written it
    (Simard et al. 2003, Best practices for convolutional neural networks); never mirrored, which digits are not.
    Unlabelled images are warped less at first: while the classifier knows little, a seven that is turned far enough
-   becomes a two for it, and that would be its pseudo-label.
+   becomes a two for it, and with that it would have to agree.
 3. Clutter. Pieces of other images are drawn over up to half of the images at first, over none at last (Mnih et al.
    2014, Recurrent models of visual attention, arXiv 1406.6247, put such fragments around digits). A classifier that has
    learnt to overlook a stroke takes a seven with a bar for a seven, though no labelled one has a bar; else such a way
-   of writing may get a wrong class in the first few hundred steps, in which its pseudo-labels then confirm it.
-4. Pseudo-labels. Where the average is sure of an unlabelled image, its answer is the class that the augmented image is
-   trained on (Sohn et al. 2020, FixMatch, arXiv 2001.07685).
-5. Information. Answers to an image and to its augmented self are to say as much as possible about each other: to agree,
-   to be sure, and to use all classes alike (Springenberg 2016, CatGAN, arXiv 1511.06390; Ji et al. 2019, Invariant
+   of writing may get a wrong class in the first few hundred steps, and keep it.
+4. Information. The average's answer to an unlabelled image and the discriminator's to the augmented image are to say as
+   much as possible about each other: to agree, to be sure, and to use all classes (Ji et al. 2019, Invariant
    information clustering, arXiv 1807.06653).
-6. Feature matching. The generator learns to draw images whose features have the same mean as those of the real ones
+5. Balance. Over a batch the classes are to be equally frequent, at first even more than the information alone wants it:
+   from two labels a class, one class may else swallow another (Springenberg 2016, CatGAN, arXiv 1511.06390).
+6. Pseudo-labels. Where the average is sure of an unlabelled image, its answer is the class that the augmented image is
+   trained on; at first with no weight, as wrong answers confirm themselves (Sohn et al. 2020, FixMatch, arXiv
+   2001.07685; growing: Lee 2013, Pseudo-label).
+7. Feature matching. The generator learns to draw images whose features have the same mean as those of the real ones
    beside them, not to fool the discriminator (Salimans et al. 2016, arXiv 1606.03498, section 3.1; here the sizes of
    the differences are averaged, not their squares).
-7. One update of the discriminator for the sum of all its losses, whose learning rate falls to zero along a cosine.
+8. One update of the discriminator for the sum of all its losses, whose learning rate falls to zero along a cosine.
 """
 
 import signal
@@ -49,11 +52,12 @@ from run_folder import run_command
 # --------------------------------------------------------------------------------------------------------------
 # Settings: those of sgan_mnist.py, with other defaults, and a few more
 
-INGREDIENTS = ("unlabelled-images", "generator", "feature-matching", "pseudo-labels", "information", "augmentation",
-               "growth", "clutter", "average", "cosine")
+INGREDIENTS = ("unlabelled-images", "generator", "feature-matching", "information", "balance", "pseudo-labels",
+               "augmentation", "growth", "clutter", "average", "cosine")
 NEEDS = {  # without these an ingredient is left out, too
     "generator": ("unlabelled-images",), "feature-matching": ("generator", "unlabelled-images"),
-    "pseudo-labels": ("unlabelled-images",), "information": ("unlabelled-images",), "growth": ("augmentation",),
+    "information": ("unlabelled-images",), "balance": ("information", "unlabelled-images"),
+    "pseudo-labels": ("unlabelled-images",), "growth": ("augmentation",),
     "clutter": ("augmentation", "unlabelled-images"),  # it is made of the latter, and is augmentation of a kind
 }
 
@@ -71,7 +75,9 @@ class TunedSettings(Settings):
     beta_1: float = setting(0.9, "of the discriminator's Adam")
     average: float = setting(0.999, "share of the averaged weights that a step leaves as they are")
     confidence: float = setting(0.95, "probability from which on an answer of the average is a pseudo-label")
-    adversarial_weight: float = setting(0.15, "of the two losses of the unsupervised head; all others have 1")
+    adversarial_weight: float = setting(0.15, "of the two losses of the unsupervised head; the labelled one has 1")
+    information_weight: float = setting(2.0, "of the mutual information")
+    balance_weight: float = setting(4.0, "of the balance of the classes at the first step; it falls evenly to 0")
     without: str = setting("nothing", f"leave out one ingredient, and those that need it: {', '.join(INGREDIENTS)}")
     out: str = setting("runs/tuned", "folder of the run")
     half_is_generated = False
@@ -84,8 +90,10 @@ class TunedSettings(Settings):
         for name in "average", "confidence":
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"--{name} {getattr(self, name)}: must be from 0 to below 1")
-        if not 0 <= self.adversarial_weight < float("inf"):
-            raise InputError(f"--adversarial-weight {self.adversarial_weight}: must be at least 0 and finite")
+        for name in "adversarial", "information", "balance":
+            weight = getattr(self, f"{name}_weight")
+            if not 0 <= weight < float("inf"):
+                raise InputError(f"--{name}-weight {weight}: must be at least 0 and finite")
 
     def has(self, ingredient):
         return self.without not in (ingredient, *NEEDS.get(ingredient, ()))
@@ -201,16 +209,22 @@ def tuned_generator(latent_dim, out_shape=(28, 28, 1)):
 # The training step
 
 
-def mutual_information(first, second):
-    """Of the answers to two views of the same images, class probabilities (n, K), in nats: from 0 to log K.
+def entropy(probabilities):
+    """Of a distribution given as an array of any shape, in nats."""
+    return -ops.sum(probabilities * ops.log(ops.maximum(probabilities, 1e-7)))
 
-    I = sum_jk P_jk log(P_jk / (P_j P_k)), where P_jk is the mean over images of first_j second_k, made symmetric (Ji et
-    al. 2019, equation 3). It is highest where both views get the same sure answer and all answers are equally frequent.
+
+def information_and_balance(first, second):
+    """What the answers to two views of the same images, class probabilities (n, K), say about each other, in nats.
+
+    P_jk, the mean over images of first_j second_k, made symmetric, is the joint distribution of both answers (Ji et al.
+    2019, equation 3). Returns their mutual information 2 H(P_j) - H(P_jk), which is highest where both views get the
+    same sure answer and all answers are equally frequent, and H(P_j), the entropy of the answers; at most log K each.
     """
     joint = ops.matmul(ops.transpose(first), second) / first.shape[0]
-    joint = ops.maximum((joint + ops.transpose(joint)) / 2, 1e-7)
-    rows, columns = ops.sum(joint, axis=0, keepdims=True), ops.sum(joint, axis=1, keepdims=True)
-    return ops.sum(joint * (ops.log(joint) - ops.log(rows) - ops.log(columns)))
+    joint = (joint + ops.transpose(joint)) / 2
+    balance = entropy(ops.sum(joint, axis=0))
+    return 2 * balance - entropy(joint), balance
 
 
 def unsupervised_loss(logits, real):
@@ -227,7 +241,7 @@ class TunedSGAN(keras.Model):
         labelled: (images, labels): uint8 (n, H, W, C) and integers (n,).
         unlabelled_images: uint8 (N, H, W, C).
         n_classes: K.
-        steps: of the whole training, over which learning rate and clutter fall to zero and the augmentation grows.
+        steps: of the whole training, over which learning rate, clutter and balance fall to zero and the rest grows.
     """
 
     def __init__(self, settings, labelled, unlabelled_images, n_classes, steps):
@@ -251,8 +265,8 @@ class TunedSGAN(keras.Model):
         self.g_optimizer = keras.optimizers.Adam(rate, beta_1=0.5)
         self.d_optimizer.build(self.discriminator.trainable_weights)
         self.g_optimizer.build(self.g_model.trainable_weights)
-        figures = ("c_loss", "c_accuracy", "d_loss_real", "d_loss_fake", "g_loss", "pseudo_label_loss",
-                   "sure_share", "information")
+        figures = ("c_loss", "c_accuracy", "d_loss_real", "d_loss_fake", "g_loss", "information", "balance",
+                   "pseudo_label_loss", "sure_share")
         self.means = [keras.metrics.Mean(name) for name in figures]
         self.built = True
 
@@ -260,10 +274,9 @@ class TunedSGAN(keras.Model):
     def metrics(self):
         return self.means
 
-    def augmented(self, labelled_images, unlabelled_images):
+    def augmented(self, labelled_images, unlabelled_images, progress):
         """Both, (n, H, W, C) each, one after the other; the unlabelled ones are warped less at first, and all are
-        cluttered, less and less."""
-        progress = ops.cast(self.d_optimizer.iterations, "float32") / self.steps  # from 0 to 1
+        cluttered, less and less, with the progress from 0 to 1."""
         if self.settings.has("augmentation"):
             start = AUGMENTATION["start"] if self.settings.has("growth") else 1
             labelled_images = augment(labelled_images, 1, self.seed_generator)
@@ -280,10 +293,11 @@ class TunedSGAN(keras.Model):
         labelled_images, labels = generate_real_samples(self.labelled, settings.labelled_batch, seed)
         (unlabelled_images,) = generate_real_samples(self.unlabelled, settings.batch_size, seed)
         noise = generate_latent_points(settings.latent_dim, settings.generated_batch, seed)
+        progress = ops.cast(self.d_optimizer.iterations, "float32") / self.steps  # from 0 to 1
 
         opinions = self.c_model(unlabelled_images, training=False)  # of the average, on images as they are
         sure = ops.cast(ops.max(opinions, axis=-1) >= settings.confidence, "float32")
-        images = self.augmented(labelled_images, unlabelled_images)
+        images = self.augmented(labelled_images, unlabelled_images, progress)
 
         with tf.GradientTape() as d_tape:
             logits, features = self.discriminator(images, training=True)
@@ -291,13 +305,17 @@ class TunedSGAN(keras.Model):
             features = features[settings.labelled_batch:]
             d_loss = ops.mean(cross_entropy(labels, labelled_logits, from_logits=True))
             losses = {"c_loss": d_loss}
+            information, balance = information_and_balance(opinions, ops.softmax(logits))
+            if settings.has("information"):
+                losses["information"] = information
+                d_loss -= settings.information_weight * information  # the more, the better
+            if settings.has("balance"):
+                losses["balance"] = balance
+                d_loss -= settings.balance_weight * (1 - progress) * balance
             if settings.has("pseudo-labels"):
                 each = cross_entropy(ops.argmax(opinions, axis=-1), logits, from_logits=True)
                 losses["pseudo_label_loss"] = ops.mean(sure * each)
-                d_loss += losses["pseudo_label_loss"]
-            if settings.has("information"):
-                losses["information"] = mutual_information(opinions, ops.softmax(logits))
-                d_loss -= losses["information"]  # the more, the better
+                d_loss += progress * losses["pseudo_label_loss"]
             if settings.has("generator"):
                 with tf.GradientTape() as g_tape:
                     generated_images = self.g_model(noise, training=True)

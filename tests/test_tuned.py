@@ -14,28 +14,31 @@ from mnist_data import InputError
 from run_folder import RunFolder
 from studies import run as one_run
 from studies import tuned
-from studies.tuned import INGREDIENTS, TunedSettings, augment, build_tuned, clutter, mutual_information, random_warp
+from studies.tuned import (
+    INGREDIENTS, TunedSettings, augment, build_tuned, clutter, information_and_balance, random_warp
+)
 
 
-# --- mutual information ---
+# --- information and balance ---
 
 
-def test_mutual_information_is_that_of_the_joint_distribution():
+def test_information_is_that_of_the_joint_distribution_and_balance_the_entropy_of_the_classes():
     random = np.random.default_rng(0)
     first, second = random.dirichlet([0.1] * 4, size=(2, 10))
     joint = np.mean([np.outer(a, b) for a, b in zip(first, second)], axis=0)
     joint = (joint + joint.T) / 2
     independent = np.outer(joint.sum(axis=1), joint.sum(axis=0))
-    expected = (joint * np.log(joint / independent)).sum()
-    assert expected > 0.01
-    np.testing.assert_allclose(mutual_information(ops.array(first), ops.array(second)), expected, rtol=1e-5)
+    classes = (first.mean(axis=0) + second.mean(axis=0)) / 2
+    expected = (joint * np.log(joint / independent)).sum(), -(classes * np.log(classes)).sum()
+    assert 0.01 < expected[0] < expected[1]
+    np.testing.assert_allclose(information_and_balance(ops.array(first), ops.array(second)), expected, rtol=1e-5)
 
 
-def test_mutual_information_is_highest_for_sure_and_equally_frequent_answers():
-    sure = np.eye(10, dtype="float32")[np.arange(40) % 10]
-    np.testing.assert_allclose(mutual_information(sure, sure), np.log(10), atol=1e-3)
-    np.testing.assert_allclose(mutual_information(sure, np.full((40, 10), 0.1, "float32")), 0, atol=1e-4)  # unsure
-    np.testing.assert_allclose(mutual_information(sure[:1], sure[:1]), 0, atol=1e-4)  # always the same answer
+def test_information_and_balance_are_highest_for_sure_and_equally_frequent_answers():
+    sure, unsure = np.eye(10, dtype="float32")[np.arange(40) % 10], np.full((40, 10), 0.1, "float32")
+    for first, second, expected in ((sure, sure, [np.log(10), np.log(10)]), (sure, unsure, [0, np.log(10)]),
+                                    (sure[:1], sure[:1], [0, 0])):  # always the same answer
+        np.testing.assert_allclose(information_and_balance(first, second), expected, atol=1e-4)
 
 
 # --- augmentation ---
@@ -133,8 +136,9 @@ def test_a_step_moves_discriminator_generator_and_average(digits, without):
     keep = 0 if without == "average" else 0.1  # after one step: 1 / (1 + 9)
     for old, new, weight in zip(before[2], average, d):
         np.testing.assert_allclose(new, keep * old + (1 - keep) * weight, atol=1e-6)
-    generator, information = {"d_loss_real", "d_loss_fake", "g_loss"}, {"information"}
-    absent = {"generator": generator, "information": information, "pseudo-labels": {"pseudo_label_loss"},
+    generator, information = {"d_loss_real", "d_loss_fake", "g_loss"}, {"information", "balance"}
+    absent = {"generator": generator, "information": information, "balance": {"balance"},
+              "pseudo-labels": {"pseudo_label_loss"},
               "unlabelled-images": generator | information | {"pseudo_label_loss"}}.get(without, set())
     present = set(figures) - {"sure_share", "c_accuracy", "pseudo_label_loss"}  # no answer is sure at the start
     assert all(figures[name] == 0 for name in absent) and all(figures[name] for name in present - absent)
@@ -167,13 +171,15 @@ def test_the_learning_rate_falls_to_zero_over_the_whole_run(digits):
         np.testing.assert_allclose(rates, [1e-3, (1e-3 + last) / 2, last], atol=1e-9)
 
 
-def test_a_step_descends_the_losses_of_the_papers(digits, monkeypatch):
+@pytest.mark.parametrize("progress", [0, 0.6])
+def test_a_step_descends_the_losses_of_the_papers(digits, monkeypatch, progress):
     """Written out once more, plainly: every image in a pass of its own kind, the losses from their formulas."""
-    sgan = make(digits, without="augmentation")
+    sgan = make(digits, epochs=1, without="augmentation")  # 5 steps
     for name in ("noise", "dropout_1", "dropout_2"):
         layer = sgan.discriminator.get_layer(name)
         layer.stddev = layer.rate = 0
     sgan.d_optimizer, sgan.g_optimizer = keras.optimizers.SGD(1.0), keras.optimizers.SGD(1.0)
+    sgan.d_optimizer.iterations.assign(round(5 * progress))
     logits = sgan.c_model.get_layer("class_logits")
     logits.kernel.assign(4 * logits.kernel)  # so that some answers of the average are sure, and some are not
     random = np.random.default_rng(0)
@@ -195,11 +201,12 @@ def test_a_step_descends_the_losses_of_the_papers(digits, monkeypatch):
         p = tf.nn.softmax(on_real)
         joint = tf.einsum("nj,nk->jk", opinions, p) / 12
         joint = (joint + tf.transpose(joint)) / 2
-        independent = tf.einsum("j,k->jk", tf.reduce_sum(joint, 0), tf.reduce_sum(joint, 1))
-        log_p = tf.math.log(p)
+        classes, log_p = tf.reduce_sum(joint, 0), tf.math.log(p)
+        independent = tf.einsum("j,k->jk", classes, tf.reduce_sum(joint, 1))
         d_loss = (-tf.reduce_mean([tf.nn.log_softmax(on_labelled)[i, i] for i in range(8)])
-                  - sum(log_p[i, opinions[i].argmax()] for i in np.flatnonzero(sure)) / 12
-                  - tf.reduce_sum(joint * tf.math.log(joint / independent))
+                  - 2 * tf.reduce_sum(joint * tf.math.log(joint / independent))
+                  + 4 * (1 - progress) * tf.reduce_sum(classes * tf.math.log(classes))
+                  - progress * sum(log_p[i, opinions[i].argmax()] for i in np.flatnonzero(sure)) / 12
                   + 0.15 * tf.reduce_mean(tf.nn.softplus(-tf.reduce_logsumexp(on_real, 1)))  # -log(Z / (Z + 1))
                   + 0.15 * tf.reduce_mean(tf.nn.softplus(tf.reduce_logsumexp(on_drawn, 1))))  # -log(1 / (Z + 1))
         g_loss = tf.reduce_mean(tf.abs(tf.reduce_mean(drawn_features, 0) - tf.reduce_mean(real_features, 0)))
@@ -259,7 +266,7 @@ def test_a_stopped_and_resumed_run_equals_the_whole_one_bit_for_bit(digits_file,
 
 
 @pytest.mark.parametrize("option, value", [("without", "luck"), ("average", "1.0"), ("confidence", "-0.1"),
-                                           ("adversarial-weight", "inf")])
+                                           ("balance-weight", "-1.0"), ("adversarial-weight", "inf")])
 def test_a_setting_that_cannot_be_is_refused(digits_file, tmp_path, option, value):
     with pytest.raises(InputError, match=f"--{option} {value}"):
         main(["--data", str(digits_file), "--out", str(tmp_path / "run"), f"--{option}", value],
