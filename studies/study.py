@@ -95,8 +95,8 @@ def labels(presets=("tutorial",), labels=LABELS, draws=3, seeds=1, unlabelled=(1
 def tuned(labels=(100, 20, 50, 1000), first_draw=11, draws=5, seeds=1, steps=None):
     """The tuned SGAN, also without augmentation, which the published methods do not use. The draws 0 to 10 were spent
     on earlier recipes."""
-    for n in labels:
-        for without in ("nothing", "augmentation"):
+    for without in ("nothing", "augmentation"):
+        for n in labels:
             for pair in draws_and_seeds(draws, seeds, first_draw=first_draw):
                 yield dict(preset="tuned", labels=n, without=without, steps=steps, **pair)
 
