@@ -205,6 +205,7 @@ def tuned_generator(latent_dim, out_shape=(28, 28, 1)):
     x = layers.Conv2DTranspose(channels, 4, strides=2, padding="same", activation="tanh", name="drawing")(x)
     return keras.Model(points, x, name="g_model")
 
+
 # --------------------------------------------------------------------------------------------------------------
 # The training step
 
@@ -241,7 +242,8 @@ class TunedSGAN(keras.Model):
         labelled: (images, labels): uint8 (n, H, W, C) and integers (n,).
         unlabelled_images: uint8 (N, H, W, C).
         n_classes: K.
-        steps: of the whole training, over which learning rate, clutter and balance fall to zero and the rest grows.
+        steps: of the whole training, over which learning rate, clutter and balance fall to zero, while the
+            augmentation and the pseudo-labels' weight grow.
     """
 
     def __init__(self, settings, labelled, unlabelled_images, n_classes, steps):
