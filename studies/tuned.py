@@ -21,6 +21,8 @@ quicker, with noise and dropout in the one and BatchNormalization in the other. 
    information clustering, arXiv 1807.06653).
 5. Balance. Over a batch the classes are to be equally frequent, at first even more than the information alone wants it:
    from two labels a class, one class may else swallow another (Springenberg 2016, CatGAN, arXiv 1511.06390).
+   Labels first: for the first steps information and balance have no weight. They divide the images into classes of
+   some kind before a few labels have said which; classes once formed are not undone.
 6. Pseudo-labels. Where the average is sure of an unlabelled image, its answer is the class that the augmented image is
    trained on; at first with no weight, as wrong answers confirm themselves (Sohn et al. 2020, FixMatch, arXiv
    2001.07685; growing: Lee 2013, Pseudo-label).
@@ -52,11 +54,12 @@ from run_folder import run_command
 # --------------------------------------------------------------------------------------------------------------
 # Settings: those of sgan_mnist.py, with other defaults, and a few more
 
-INGREDIENTS = ("unlabelled-images", "generator", "feature-matching", "information", "balance", "pseudo-labels",
-               "augmentation", "growth", "clutter", "average", "cosine")
+INGREDIENTS = ("unlabelled-images", "generator", "feature-matching", "information", "balance", "labels-first",
+               "pseudo-labels", "augmentation", "growth", "clutter", "average", "cosine")
 NEEDS = {  # without these an ingredient is left out, too
     "generator": ("unlabelled-images",), "feature-matching": ("generator", "unlabelled-images"),
     "information": ("unlabelled-images",), "balance": ("information", "unlabelled-images"),
+    "labels-first": ("information", "unlabelled-images"),
     "pseudo-labels": ("unlabelled-images",), "growth": ("augmentation",),
     "clutter": ("augmentation", "unlabelled-images"),  # it is made of the latter, and is augmentation of a kind
 }
@@ -78,6 +81,7 @@ class TunedSettings(Settings):
     adversarial_weight: float = setting(0.15, "of the two losses of the unsupervised head; the labelled one has 1")
     information_weight: float = setting(2.0, "of the mutual information")
     balance_weight: float = setting(4.0, "of the balance of the classes at the first step; it falls evenly to 0")
+    labels_first: int = setting(100, "first steps, in which information and balance have no weight", least=0)
     without: str = setting("nothing", f"leave out one ingredient, and those that need it: {', '.join(INGREDIENTS)}")
     out: str = setting("runs/tuned", "folder of the run")
     half_is_generated = False
@@ -295,7 +299,10 @@ class TunedSGAN(keras.Model):
         labelled_images, labels = generate_real_samples(self.labelled, settings.labelled_batch, seed)
         (unlabelled_images,) = generate_real_samples(self.unlabelled, settings.batch_size, seed)
         noise = generate_latent_points(settings.latent_dim, settings.generated_batch, seed)
-        progress = ops.cast(self.d_optimizer.iterations, "float32") / self.steps  # from 0 to 1
+        step = self.d_optimizer.iterations
+        progress = ops.cast(step, "float32") / self.steps  # from 0 to 1
+        labels_first = settings.labels_first if settings.has("labels-first") else 0
+        under_way = ops.cast(step >= labels_first, "float32")  # 0 or 1
 
         opinions = self.c_model(unlabelled_images, training=False)  # of the average, on images as they are
         sure = ops.cast(ops.max(opinions, axis=-1) >= settings.confidence, "float32")
@@ -310,10 +317,10 @@ class TunedSGAN(keras.Model):
             information, balance = information_and_balance(opinions, ops.softmax(logits))
             if settings.has("information"):
                 losses["information"] = information
-                d_loss -= settings.information_weight * information  # the more, the better
+                d_loss -= under_way * settings.information_weight * information  # the more, the better
             if settings.has("balance"):
                 losses["balance"] = balance
-                d_loss -= settings.balance_weight * (1 - progress) * balance
+                d_loss -= under_way * settings.balance_weight * (1 - progress) * balance
             if settings.has("pseudo-labels"):
                 each = cross_entropy(ops.argmax(opinions, axis=-1), logits, from_logits=True)
                 losses["pseudo_label_loss"] = ops.mean(sure * each)

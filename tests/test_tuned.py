@@ -171,10 +171,10 @@ def test_the_learning_rate_falls_to_zero_over_the_whole_run(digits):
         np.testing.assert_allclose(rates, [1e-3, (1e-3 + last) / 2, last], atol=1e-9)
 
 
-@pytest.mark.parametrize("progress", [0, 0.6])
-def test_a_step_descends_the_losses_of_the_papers(digits, monkeypatch, progress):
+@pytest.mark.parametrize("progress, labels_first, under_way", [(0, 0, True), (0.6, 3, True), (0.6, 4, False)])
+def test_a_step_descends_the_losses_of_the_papers(digits, monkeypatch, progress, labels_first, under_way):
     """Written out once more, plainly: every image in a pass of its own kind, the losses from their formulas."""
-    sgan = make(digits, epochs=1, without="augmentation")  # 5 steps
+    sgan = make(digits, epochs=1, without="augmentation", labels_first=labels_first)  # 5 steps
     for name in ("noise", "dropout_1", "dropout_2"):
         layer = sgan.discriminator.get_layer(name)
         layer.stddev = layer.rate = 0
@@ -204,8 +204,8 @@ def test_a_step_descends_the_losses_of_the_papers(digits, monkeypatch, progress)
         classes, log_p = tf.reduce_sum(joint, 0), tf.math.log(p)
         independent = tf.einsum("j,k->jk", classes, tf.reduce_sum(joint, 1))
         d_loss = (-tf.reduce_mean([tf.nn.log_softmax(on_labelled)[i, i] for i in range(8)])
-                  - 2 * tf.reduce_sum(joint * tf.math.log(joint / independent))
-                  + 4 * (1 - progress) * tf.reduce_sum(classes * tf.math.log(classes))
+                  - 2 * under_way * tf.reduce_sum(joint * tf.math.log(joint / independent))
+                  + 4 * under_way * (1 - progress) * tf.reduce_sum(classes * tf.math.log(classes))
                   - progress * sum(log_p[i, opinions[i].argmax()] for i in np.flatnonzero(sure)) / 12
                   + 0.15 * tf.reduce_mean(tf.nn.softplus(-tf.reduce_logsumexp(on_real, 1)))  # -log(Z / (Z + 1))
                   + 0.15 * tf.reduce_mean(tf.nn.softplus(tf.reduce_logsumexp(on_drawn, 1))))  # -log(1 / (Z + 1))
@@ -219,6 +219,17 @@ def test_a_step_descends_the_losses_of_the_papers(digits, monkeypatch, progress)
             scale = np.abs(gradient).max()
             assert scale > 0
             np.testing.assert_allclose(value - weight.numpy(), gradient, atol=2e-3 * scale + 1e-6, err_msg=weight.path)
+
+
+def test_labels_first_may_be_left_out(digits):
+    def after_a_step(**settings):
+        sgan = make(digits, **settings)
+        sgan.train_step(None)
+        return sgan.discriminator.get_layer("dense").kernel.numpy()
+
+    at_once = after_a_step(labels_first=0)
+    np.testing.assert_array_equal(after_a_step(without="labels-first"), at_once)
+    assert not np.array_equal(after_a_step(), at_once)
 
 
 def test_the_augmentation_grows_evenly_and_the_clutter_goes(digits, monkeypatch):
