@@ -1,6 +1,6 @@
 """Accuracy against wall-clock time: the tutorial's model and the tuned one.
 
-    python -m studies.run --preset tuned --label-seed 16 --seed 16   a tuned run, with all cores; then 17, 18, ...
+    python -m studies.run --preset tuned --label-seed 21 --seed 21   a tuned run, with all cores; then 22, 23, ...
     python -m benchmarks.time_to_accuracy                             this picture, about a minute
 
 Times, in alternation in one process, a step of `SGAN` and one of `TunedSGAN`. The curve of a tuned run is drawn over

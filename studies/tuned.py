@@ -21,8 +21,8 @@ quicker, with noise and dropout in the one and BatchNormalization in the other. 
    information clustering, arXiv 1807.06653).
 5. Balance. Over a batch the classes are to be equally frequent, at first even more than the information alone wants it:
    from two labels a class, one class may else swallow another (Springenberg 2016, CatGAN, arXiv 1511.06390).
-   Labels first: for the first steps information and balance have no weight. They divide the images into classes of
-   some kind before a few labels have said which; classes once formed are not undone.
+   Labels first: in the first steps information and balance have no weight. They would divide the images into classes
+   before the few labels have said which, and such classes stay for long.
 6. Pseudo-labels. Where the average is sure of an unlabelled image, its answer is the class that the augmented image is
    trained on; at first with no weight, as wrong answers confirm themselves (Sohn et al. 2020, FixMatch, arXiv
    2001.07685; growing: Lee 2013, Pseudo-label).
@@ -69,7 +69,7 @@ NEEDS = {  # without these an ingredient is left out, too
 class TunedSettings(Settings):
     """Train the tuned SGAN: a classifier from a few labelled images and many unlabelled ones, in minutes."""
 
-    epochs: int = setting(6, "of --steps-per-epoch steps each; the learning rate falls to zero over all of them", 1)
+    epochs: int = setting(7, "of --steps-per-epoch steps each; the learning rate falls to zero over all of them", 1)
     steps_per_epoch: int = setting(600, "models and pictures are saved after each epoch", least=1)
     batch_size: int = setting(100, "unlabelled images a step", least=2)
     labelled_batch: int = setting(50, "labelled images a step", least=1)
