@@ -220,7 +220,7 @@ def recipe(run):
     """The numbers of the tuned SGAN's training, as runs of different recipes must not be averaged; or None."""
     if run.preset != "tuned":
         return None
-    of_the_run = {f.name for f in fields(Run)} | {"out", "label_seed", "print_every", "tensorboard"}
+    of_the_run = {f.name for f in fields(Run)} | {"epochs", "steps_per_epoch", "out", "print_every", "tensorboard"}
     settings = asdict(tuned_settings(run))
     return {**{name: value for name, value in settings.items() if name not in of_the_run}, **AUGMENTATION}
 

@@ -3,33 +3,36 @@
     python -m studies.tuned
 
 Still one network with K class logits that is classifier and discriminator, D(x) = Z / (Z + 1), and a generator, both
-quicker, with noise and dropout in the one and BatchNormalization in the other. What is added, in the order of the step
-(`--without` leaves out one of INGREDIENTS, and `python -m studies.study ablation` measures what each is worth):
+quicker, with noise and dropout in the one and BatchNormalization in the other. What is added, in the order of the step,
+with the names by which `--without` leaves it out (`python -m studies.study ablation` measures what each is worth):
 
-1. Average. The classifier that is kept has the moving average of the weights, whose answers are better and steadier
-   than those of any single step's (Tarvainen and Valpola 2017, Mean teachers, arXiv 1703.01780).
-2. Augmentation. Every image is turned, sheared, scaled, shifted and bent a little, as other hands would have written it
-   (Simard et al. 2003, Best practices for convolutional neural networks); never mirrored, which digits are not.
+1. Average (`average`). The classifier that is kept has the moving average of the weights, whose answers are better and
+   steadier than those of any single step's (Tarvainen and Valpola 2017, Mean teachers, arXiv 1703.01780).
+2. Augmentation (`augmentation`, `growth`). Every image is turned, sheared, scaled, shifted and bent a little, as other
+   hands would have written it (Simard et al. 2003, Best practices for convolutional neural networks); never mirrored,
+   which digits are not.
    Unlabelled images are warped less at first: while the classifier knows little, a seven that is turned far enough
    becomes a two for it, and with that it would have to agree.
-3. Clutter. Pieces of other images are drawn over up to half of the images at first, over none at last (Mnih et al.
-   2014, Recurrent models of visual attention, arXiv 1406.6247, put such fragments around digits). A classifier that has
-   learnt to overlook a stroke takes a seven with a bar for a seven, though no labelled one has a bar; else such a way
-   of writing may get a wrong class in the first few hundred steps, and keep it.
-4. Information. The average's answer to an unlabelled image and the discriminator's to the augmented image are to say as
-   much as possible about each other: to agree, to be sure, and to use all classes (Ji et al. 2019, Invariant
-   information clustering, arXiv 1807.06653).
-5. Balance. Over a batch the classes are to be equally frequent, at first even more than the information alone wants it:
-   from two labels a class, one class may else swallow another (Springenberg 2016, CatGAN, arXiv 1511.06390).
-   Labels first: in the first steps information and balance have no weight. They would divide the images into classes
-   before the few labels have said which, and such classes stay for long.
-6. Pseudo-labels. Where the average is sure of an unlabelled image, its answer is the class that the augmented image is
-   trained on; at first with no weight, as wrong answers confirm themselves (Sohn et al. 2020, FixMatch, arXiv
-   2001.07685; growing: Lee 2013, Pseudo-label).
-7. Feature matching. The generator learns to draw images whose features have the same mean as those of the real ones
-   beside them, not to fool the discriminator (Salimans et al. 2016, arXiv 1606.03498, section 3.1; here the sizes of
-   the differences are averaged, not their squares).
-8. One update of the discriminator for the sum of all its losses, whose learning rate falls to zero along a cosine.
+3. Clutter (`clutter`). Pieces of other images are drawn over up to half of the images at first, over none at last (Mnih
+   et al. 2014, Recurrent models of visual attention, arXiv 1406.6247, put such fragments around digits). A classifier
+   that has learnt to overlook a stroke takes a seven with a bar for a seven, though no labelled one has a bar; else
+   such a way of writing may get a wrong class in the first few hundred steps, and keep it.
+4. Information (`information`). The average's answer to an unlabelled image and the discriminator's to the augmented
+   image are to say as much as possible about each other: to agree, to be sure, and to use all classes (Ji et al. 2019,
+   Invariant information clustering, arXiv 1807.06653).
+5. Balance (`balance`). Over a batch the classes are to be equally frequent, at first even more than the information
+   alone wants it: from two labels a class, one class may else swallow another (Springenberg 2016, CatGAN, arXiv
+   1511.06390).
+   Labels first (`labels-first`): in the first steps information and balance have no weight. They would divide the
+   images into classes before the few labels have said which, and such classes stay for long.
+6. Pseudo-labels (`pseudo-labels`). Where the average is sure of an unlabelled image, its answer is the class that the
+   augmented image is trained on; at first with no weight, as wrong answers confirm themselves (Sohn et al. 2020,
+   FixMatch, arXiv 2001.07685; growing: Lee 2013, Pseudo-label).
+7. Feature matching (`feature-matching`). The generator (`generator`) learns to draw images whose features have the same
+   mean as those of the real ones beside them, not to fool the discriminator (Salimans et al. 2016, arXiv 1606.03498,
+   section 3.1; here the sizes of the differences are averaged, not their squares).
+8. One update of the discriminator for the sum of all its losses, whose learning rate falls to zero along a cosine
+   (`cosine`).
 """
 
 import signal
@@ -58,8 +61,7 @@ INGREDIENTS = ("unlabelled-images", "generator", "feature-matching", "informatio
                "pseudo-labels", "augmentation", "growth", "clutter", "average", "cosine")
 NEEDS = {  # without these an ingredient is left out, too
     "generator": ("unlabelled-images",), "feature-matching": ("generator", "unlabelled-images"),
-    "information": ("unlabelled-images",), "balance": ("information", "unlabelled-images"),
-    "labels-first": ("information", "unlabelled-images"),
+    "information": ("unlabelled-images",), "balance": ("unlabelled-images",), "labels-first": ("unlabelled-images",),
     "pseudo-labels": ("unlabelled-images",), "growth": ("augmentation",),
     "clutter": ("augmentation", "unlabelled-images"),  # it is made of the latter, and is augmentation of a kind
 }
@@ -82,15 +84,15 @@ class TunedSettings(Settings):
     information_weight: float = setting(2.0, "of the mutual information")
     balance_weight: float = setting(4.0, "of the balance of the classes at the first step; it falls evenly to 0")
     labels_first: int = setting(100, "first steps, in which information and balance have no weight", least=0)
-    without: str = setting("nothing", f"leave out one ingredient, and those that need it: {', '.join(INGREDIENTS)}")
+    without: str = setting("nothing", f"leave out, A,B,..., with what needs it, any of {', '.join(INGREDIENTS)}")
     out: str = setting("runs/tuned", "folder of the run")
     half_is_generated = False
     may_change = ()  # not --epochs: learning rate and augmentation depend on the number of steps
 
     def check(self):
         super().check()
-        if self.without not in ("nothing", *INGREDIENTS):
-            raise InputError(f"--without {self.without}: choose one of {', '.join(INGREDIENTS)}")
+        if self.without != "nothing" and not set(self.without.split(",")) <= set(INGREDIENTS):
+            raise InputError(f"--without {self.without}: choose among {', '.join(INGREDIENTS)}")
         for name in "average", "confidence":
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"--{name} {getattr(self, name)}: must be from 0 to below 1")
@@ -100,7 +102,8 @@ class TunedSettings(Settings):
                 raise InputError(f"--{name}-weight {weight}: must be at least 0 and finite")
 
     def has(self, ingredient):
-        return self.without not in (ingredient, *NEEDS.get(ingredient, ()))
+        """Whether the training has an ingredient, one of INGREDIENTS."""
+        return not {ingredient, *NEEDS.get(ingredient, ())} & set(self.without.split(","))
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -168,12 +171,12 @@ def clutter(images, others, share, seed):
     def draw(least, most):
         return keras.random.uniform((n, 1, 1, 1), least, most, seed=seed)
 
-    window = draw(0, 1) < share
+    inside = draw(0, 1) < share  # all of a chosen image, then its window alone
     for length, shape in (height, (1, -1, 1, 1)), (width, (1, 1, -1, 1)):
         place = ops.reshape(ops.arange(length, dtype="float32"), shape)
         centre = draw(0.15 * length, 0.85 * length)  # at the border there is no ink
-        window = ops.logical_and(window, ops.abs(place - centre) <= draw(0, AUGMENTATION["window"] * length / 2))
-    return ops.where(window, ops.maximum(images, others), images)
+        inside = ops.logical_and(inside, ops.abs(place - centre) <= draw(0, AUGMENTATION["window"] * length / 2))
+    return ops.where(inside, ops.maximum(images, others), images)
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -255,11 +258,11 @@ class TunedSGAN(keras.Model):
         self.settings, self.steps = settings, steps
         image_shape = unlabelled_images.shape[1:]
         self.g_model = tuned_generator(settings.latent_dim, image_shape)
-        _, trained = define_discriminator(image_shape, n_classes, tuned_body)
-        outputs = [trained.get_layer(name).output for name in ("class_logits", "features")]
-        self.discriminator = keras.Model(trained.inputs, outputs, name="discriminator")
-        self.c_model = keras.models.clone_model(trained)
-        self.c_model.set_weights(trained.get_weights())
+        _, classifier = define_discriminator(image_shape, n_classes, tuned_body)
+        outputs = [classifier.get_layer(name).output for name in ("class_logits", "features")]
+        self.discriminator = keras.Model(classifier.inputs, outputs, name="discriminator")
+        self.c_model = keras.models.clone_model(classifier)
+        self.c_model.set_weights(classifier.get_weights())
         self.c_model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         self.labelled = [on_device(values) for values in labelled]
         self.unlabelled = [on_device(unlabelled_images)]
@@ -310,11 +313,11 @@ class TunedSGAN(keras.Model):
 
         with tf.GradientTape() as d_tape:
             logits, features = self.discriminator(images, training=True)
-            labelled_logits, logits = ops.split(logits, [settings.labelled_batch])
-            features = features[settings.labelled_batch:]
+            labelled_logits, unlabelled_logits = ops.split(logits, [settings.labelled_batch])
+            unlabelled_features = features[settings.labelled_batch:]
             d_loss = ops.mean(cross_entropy(labels, labelled_logits, from_logits=True))
             losses = {"c_loss": d_loss}
-            information, balance = information_and_balance(opinions, ops.softmax(logits))
+            information, balance = information_and_balance(opinions, ops.softmax(unlabelled_logits))
             if settings.has("information"):
                 losses["information"] = information
                 d_loss -= under_way * settings.information_weight * information  # the more, the better
@@ -322,7 +325,7 @@ class TunedSGAN(keras.Model):
                 losses["balance"] = balance
                 d_loss -= under_way * settings.balance_weight * (1 - progress) * balance
             if settings.has("pseudo-labels"):
-                each = cross_entropy(ops.argmax(opinions, axis=-1), logits, from_logits=True)
+                each = cross_entropy(ops.argmax(opinions, axis=-1), unlabelled_logits, from_logits=True)
                 losses["pseudo_label_loss"] = ops.mean(sure * each)
                 d_loss += progress * losses["pseudo_label_loss"]
             if settings.has("generator"):
@@ -330,11 +333,11 @@ class TunedSGAN(keras.Model):
                     generated_images = self.g_model(noise, training=True)
                     generated_logits, generated_features = self.discriminator(generated_images, training=True)
                     if settings.has("feature-matching"):
-                        gap = ops.mean(ops.stop_gradient(features), axis=0) - ops.mean(generated_features, axis=0)
-                        g_loss = ops.mean(ops.abs(gap))
+                        wanted = ops.stop_gradient(ops.mean(unlabelled_features, axis=0))
+                        g_loss = ops.mean(ops.abs(wanted - ops.mean(generated_features, axis=0)))
                     else:
                         g_loss = unsupervised_loss(generated_logits, real=True)
-                losses["d_loss_real"] = unsupervised_loss(logits, real=True)
+                losses["d_loss_real"] = unsupervised_loss(unlabelled_logits, real=True)
                 losses["d_loss_fake"] = unsupervised_loss(generated_logits, real=False)
                 d_loss += settings.adversarial_weight * (losses["d_loss_real"] + losses["d_loss_fake"])
 
