@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 
 from mnist_data import Dataset, InputError
 from run_folder import ArgumentParser, run_command, set_up_device, versions, written_whole
+from studies.networks import PRESETS
 from studies.run import read_result
 from studies.tables import PUBLISHED_TUTORIAL, seconds_to
 from studies.tuned import TunedSettings, build_tuned
@@ -52,11 +53,12 @@ def step_seconds():
 
 
 def tuned_histories():
-    """The histories of the tuned runs at 100 labels that had every core, by their names."""
+    """The histories of the complete tuned runs at 100 labels that had more than one thread, by their names."""
     paths = sorted((RESULTS / "raw").glob("mnist-tuned-sgan-*-100labels-*.json"))
     results = [read_result(path) for path in paths]
+    complete = {"without": "nothing", "unlabelled": None, "steps": PRESETS["tuned"].steps}
     return {result["name"]: result["history"] for result in results
-            if result["settings"]["without"] == "nothing" and result["threads"] > 1 and not result["error"]}
+            if not result["error"] and complete.items() <= result["settings"].items() and result["threads"] > 1}
 
 
 def loop_seconds():
@@ -69,7 +71,7 @@ def loop_seconds():
 def save_picture(tutorial, histories, path):
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
-    axes.plot(*zip(*tutorial), "k.-", label="the tutorial's model, an epoch each dot")
+    axes.plot(*zip(*tutorial), "k.-", label="the tutorial's model, an epoch each dot, its steps alone")
     for i, history in enumerate(histories.values()):
         axes.plot([row["seconds"] for row in history], [100 * row["test_accuracy"] for row in history],
                   color="C0", alpha=0.6, linewidth=1, label="tuned, each draw of labels" if not i else None)

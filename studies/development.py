@@ -12,9 +12,11 @@ import signal
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the long imports: no traceback
 
+from pathlib import Path
+
 import numpy as np
 
-from mnist_data import load_real_samples
+from mnist_data import InputError, load_real_samples
 from run_folder import ArgumentParser, run_command, written_whole
 
 SPLIT_SEED = 99
@@ -26,6 +28,10 @@ def main(argv=None):
     parser.add_argument("file", metavar="FILE.npz", help="to be written")
     parser.add_argument("--data", default="mnist", help="mnist, synthetic or FILE.npz (default: %(default)s)")
     args = parser.parse_args(argv)
+    if not args.file.endswith(".npz"):
+        raise InputError(f"{args.file}: the file's name must end in .npz")
+    if Path(args.file).exists():
+        raise InputError(f"{args.file}: is there already; delete it, or give another name")
     dataset = load_real_samples(args.data)
     images, labels = dataset.train_images, dataset.train_labels
     order = np.random.default_rng(SPLIT_SEED).permutation(len(images))

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from mnist_data import InputError
 from run_folder import written_whole
 from studies.run import FIRST, read_result, result_path
+from studies.tuned import NEEDS
 
 # Published test errors on MNIST in per cent, mean ± standard deviation where there are several runs. Their networks,
 # budgets and choice of models differ from ours: a frame, not a race.
@@ -53,7 +54,7 @@ def as_row(result):
     history = result.get("history") or []
     return {
         **{name: settings[name] for name in ("preset", "method", "variant", "labels", "label_seed", "seed",
-                                             "unlabelled", "steps")},
+                                             "unlabelled", "steps", "evaluate_every")},
         "without": settings.get("without", "nothing"),
         "train_accuracy": final.get("train_accuracy"),
         "test_accuracy": final.get("test_accuracy"),
@@ -97,9 +98,10 @@ def group_of(row):
 def title_of(group, leave_out=None):
     """A group in words; `leave_out` "labels" or "unlabelled" for a line that goes over their number."""
     what = f"SGAN, {group.variant}" if group.method == "sgan" else "classifier alone"
-    words = [f"{group.preset}: {what}"]
+    words = ["tuned SGAN" if group.preset == "tuned" else f"{group.preset}: {what}"]
     if group.without != "nothing":
-        words.append(f"without {group.without}")
+        need_it = [name for name, needed in NEEDS.items() if group.without in needed]
+        words.append(f"without {group.without}" + (f" (and {', '.join(need_it)})" if need_it else ""))
     if leave_out != "labels":
         words.append(f"{group.labels:,} labels" + (" (the first of each class)" if group.first else ""))
     if group.unlabelled and leave_out != "unlabelled":
@@ -169,8 +171,8 @@ def main_table(rows):
     several = len({row["variant"] for row in rows}) > 1
     fewer = any(row["unlabelled"] for row in rows)
     ablated = len({row["without"] for row in rows}) > 1
-    timed = any(row["seconds_to_tutorial"] for row in rows)
-    header = ["run", "test accuracy, %", "training set, %", "minus alone, same draws",
+    timed = any(row["seconds_to_tutorial"] for row in rows) and all(row["evaluate_every"] <= 100 for row in rows)
+    header = ["run", "test accuracy, %", "training set, %", *(["minus alone, same draws"] if alone else []),
               *(["minus stacked, same draws"] if several else []),
               *(["minus all unlabelled images, same draws"] if fewer else []),
               *(["minus complete, same draws"] if ablated else []),
@@ -183,7 +185,7 @@ def main_table(rows):
         lines.append([
             title_of(group),
             mean_std(finished(members, "test_accuracy")), mean_std(finished(members, "train_accuracy")),
-            mean_std(differences(members, alone), "+") if sgan else "",
+            *([mean_std(differences(members, alone), "+") if sgan else ""] if alone else []),
             *([mean_std(differences(members, stacked), "+") if sgan and not is_stacked else ""] if several else []),
             *([mean_std(differences(members, stacked), "+") if group.unlabelled else ""] if fewer else []),
             *([mean_std(differences(members, complete), "+") if group.without != "nothing" else ""] if ablated else []),

@@ -435,10 +435,15 @@ def test_the_study_of_labels_has_what_its_runs_are_compared_with():
 
 
 def test_development_images_are_training_images_split_in_two(small_digits, tmp_path):
-    development.main([str(tmp_path / "development.npz"), "--data", str(small_digits)])
+    command = [str(tmp_path / "development.npz"), "--data", str(small_digits)]
+    development.main(command)
     with np.load(small_digits) as whole, np.load(tmp_path / "development.npz") as split:
         assert len(split["x_test"]) == len(whole["x_train"]) - len(whole["x_train"]) * 5 // 6
         pairs = [sorted((image.tobytes(), label) for image, label in zip(images, labels)) for images, labels in (
             (whole["x_train"], whole["y_train"]),
             (np.concatenate([split["x_train"], split["x_test"]]), np.concatenate([split["y_train"], split["y_test"]])))]
     assert pairs[0] == pairs[1]
+    with pytest.raises(InputError, match="is there already"):
+        development.main(command)
+    with pytest.raises(InputError, match="must end in .npz"):
+        development.main([str(tmp_path / "split"), "--data", str(small_digits)])
