@@ -62,7 +62,7 @@ class Run:
                                    type=label_seed)
     seed: int = option(0, "for weights, noise and order", type=at_least(int, 0))
     unlabelled: int | None = option(None, "unlabelled images (default: all)", type=at_least(int, 1))
-    without: str = option("nothing", "leave one ingredient of the tuned SGAN out", choices=["nothing", *INGREDIENTS])
+    without: str = option("nothing", f"leave ingredients of the tuned SGAN out, A,B,...: {', '.join(INGREDIENTS)}")
     steps: int | None = option(None, "default: the preset's; 2,000 for the classifier alone", type=at_least(int, 1))
     evaluate_every: int | None = option(None, "steps; changes nothing else (default: the preset's)",
                                         type=at_least(int, 1))
@@ -72,6 +72,8 @@ class Run:
         preset, alone = PRESETS[self.preset], self.method == "alone"
         if self.preset == "tuned" and (alone or self.variant != "stacked"):
             raise InputError("--preset tuned: has no --variant and no --method alone, but --without unlabelled-images")
+        if self.preset == "tuned":
+            tuned_settings(self).check()
         self.steps = self.steps or (preset.alone_steps if alone else preset.steps)
         self.evaluate_every = self.evaluate_every or (preset.alone_evaluate_every if alone else preset.evaluate_every)
         if alone and (self.variant != "stacked" or self.unlabelled):

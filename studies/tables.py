@@ -100,7 +100,8 @@ def title_of(group, leave_out=None):
     what = f"SGAN, {group.variant}" if group.method == "sgan" else "classifier alone"
     words = ["tuned SGAN" if group.preset == "tuned" else f"{group.preset}: {what}"]
     if group.without != "nothing":
-        need_it = [name for name, needed in NEEDS.items() if group.without in needed]
+        left_out = set(group.without.split(","))
+        need_it = [name for name, needed in NEEDS.items() if left_out & set(needed) and name not in left_out]
         words.append(f"without {group.without}" + (f" (and {', '.join(need_it)})" if need_it else ""))
     if leave_out != "labels":
         words.append(f"{group.labels:,} labels" + (" (the first of each class)" if group.first else ""))
