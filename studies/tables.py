@@ -260,9 +260,19 @@ def draw_errors(axes, rows, over):
     axes.minorticks_off()
 
 
+def draw_ablation(axes, rows):
+    """Test error of the tuned SGAN without each of its ingredients: a point a run."""
+    for n in sorted({row["labels"] for row in rows}):
+        runs = [row for row in rows if row["labels"] == n and not row["error"]]
+        axes.plot([100 * (1 - row["test_accuracy"]) for row in runs], [row["without"] for row in runs], "o", alpha=0.6,
+                  label=f"{n:,} labels, each run")
+    axes.set(xlabel="test error, %", ylabel="without")
+    axes.invert_yaxis()
+
+
 def save_picture(name, results, rows, on_mnist, path):
     """Test accuracy against steps, or errors against numbers of images, whichever the study is about."""
-    panels = ["curves"] if name in ("article", "variants", "ablation") else ["labels"]
+    panels = ["curves"] if name in ("article", "variants") else ["ablation"] if name == "ablation" else ["labels"]
     if any(row["unlabelled"] for row in rows):
         panels.append("unlabelled")
     figure = Figure(figsize=(8 * len(panels), 6.5), layout="constrained")
@@ -272,9 +282,11 @@ def save_picture(name, results, rows, on_mnist, path):
             if name == "article" and on_mnist:
                 axes.plot(*zip(*PUBLISHED_ARTICLE["sgan"].items()), "k*", label="published, SGAN")
                 axes.plot(*zip(*PUBLISHED_ARTICLE["alone"].items()), "kx", label="published, classifier alone")
+        elif panel == "ablation":
+            draw_ablation(axes, rows)
         else:
             draw_errors(axes, rows, panel)
-            if panel == "labels" and on_mnist:
+            if panel == "labels" and on_mnist and name != "tuned":  # with that, it would be far off the scale
                 errors = PUBLISHED_ERRORS[ODENA]
                 axes.plot(errors.keys(), [float(error) for error in errors.values()], "k*", label=f"published: {ODENA}")
         axes.grid(alpha=0.3)
