@@ -28,11 +28,9 @@ with the names by which `--without` leaves it out (`python -m studies.study abla
 6. Pseudo-labels (`pseudo-labels`). Where the average is sure of an unlabelled image, its answer is the class that the
    augmented image is trained on; at first with no weight, as wrong answers confirm themselves (Sohn et al. 2020,
    FixMatch, arXiv 2001.07685; growing: Lee 2013, Pseudo-label).
-7. Feature matching (`feature-matching`). The generator (`generator`) learns to draw images whose features have the same
-   mean as those of the real ones beside them, not to fool the discriminator (Salimans et al. 2016, arXiv 1606.03498,
-   section 3.1; here the sizes of the differences are averaged, not their squares).
-8. One update of the discriminator for the sum of all its losses, whose learning rate falls to zero along a cosine
-   (`cosine`).
+7. The generator (`generator`) learns, as in sgan_mnist.py, to have its images taken for real ones; one pass of these
+   through the discriminator serves the updates of both networks. The discriminator has one update, for the sum of all
+   its losses.
 """
 
 import signal
@@ -57,12 +55,11 @@ from run_folder import run_command
 # --------------------------------------------------------------------------------------------------------------
 # Settings: those of sgan_mnist.py, with other defaults, and a few more
 
-INGREDIENTS = ("unlabelled-images", "generator", "feature-matching", "information", "balance", "labels-first",
-               "pseudo-labels", "augmentation", "growth", "clutter", "average", "cosine")
+INGREDIENTS = ("unlabelled-images", "generator", "information", "balance", "labels-first", "pseudo-labels",
+               "augmentation", "growth", "clutter", "average")
 NEEDS = {  # without these an ingredient is left out, too
-    "generator": ("unlabelled-images",), "feature-matching": ("generator", "unlabelled-images"),
-    "information": ("unlabelled-images",), "balance": ("unlabelled-images",), "labels-first": ("unlabelled-images",),
-    "pseudo-labels": ("unlabelled-images",), "growth": ("augmentation",),
+    "generator": ("unlabelled-images",), "information": ("unlabelled-images",), "balance": ("unlabelled-images",),
+    "labels-first": ("unlabelled-images",), "pseudo-labels": ("unlabelled-images",), "growth": ("augmentation",),
     "clutter": ("augmentation", "unlabelled-images"),  # it is made of the latter, and is augmentation of a kind
 }
 
@@ -71,12 +68,12 @@ NEEDS = {  # without these an ingredient is left out, too
 class TunedSettings(Settings):
     """Train the tuned SGAN: a classifier from a few labelled images and many unlabelled ones, in minutes."""
 
-    epochs: int = setting(7, "of --steps-per-epoch steps each; the learning rate falls to zero over all of them", 1)
+    epochs: int = setting(7, "of --steps-per-epoch steps each; over all of them clutter and balance fall to zero", 1)
     steps_per_epoch: int = setting(600, "models and pictures are saved after each epoch", least=1)
     batch_size: int = setting(100, "unlabelled images a step", least=2)
     labelled_batch: int = setting(50, "labelled images a step", least=1)
     generated_batch: int = setting(25, "generated images a step", least=1)
-    learning_rate: float = setting(1e-3, "of the discriminator's Adam at the first step, and of the generator's")
+    learning_rate: float = setting(1e-3, "of both Adam optimizers")
     beta_1: float = setting(0.9, "of the discriminator's Adam")
     average: float = setting(0.999, "share of the averaged weights that a step leaves as they are")
     confidence: float = setting(0.95, "probability from which on an answer of the average is a pseudo-label")
@@ -87,7 +84,7 @@ class TunedSettings(Settings):
     without: str = setting("nothing", f"leave out, A,B,..., with what needs it, any of {', '.join(INGREDIENTS)}")
     out: str = setting("runs/tuned", "folder of the run")
     half_is_generated = False
-    may_change = ()  # not --epochs: learning rate and augmentation depend on the number of steps
+    may_change = ()  # not --epochs: augmentation, clutter and balance depend on the number of steps
 
     def check(self):
         super().check()
@@ -249,8 +246,8 @@ class TunedSGAN(keras.Model):
         labelled: (images, labels): uint8 (n, H, W, C) and integers (n,).
         unlabelled_images: uint8 (N, H, W, C).
         n_classes: K.
-        steps: of the whole training, over which learning rate, clutter and balance fall to zero, while the
-            augmentation and the pseudo-labels' weight grow.
+        steps: of the whole training, over which clutter and balance fall to zero, while the augmentation and the
+            pseudo-labels' weight grow.
     """
 
     def __init__(self, settings, labelled, unlabelled_images, n_classes, steps):
@@ -259,8 +256,8 @@ class TunedSGAN(keras.Model):
         image_shape = unlabelled_images.shape[1:]
         self.g_model = tuned_generator(settings.latent_dim, image_shape)
         _, classifier = define_discriminator(image_shape, n_classes, tuned_body)
-        outputs = [classifier.get_layer(name).output for name in ("class_logits", "features")]
-        self.discriminator = keras.Model(classifier.inputs, outputs, name="discriminator")
+        logits = classifier.get_layer("class_logits").output
+        self.discriminator = keras.Model(classifier.input, logits, name="discriminator")
         self.c_model = keras.models.clone_model(classifier)
         self.c_model.set_weights(classifier.get_weights())
         self.c_model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -268,10 +265,8 @@ class TunedSGAN(keras.Model):
         self.unlabelled = [on_device(unlabelled_images)]
         self.seed_generator = keras.random.SeedGenerator(settings.seed)
 
-        rate = settings.learning_rate
-        schedule = keras.optimizers.schedules.CosineDecay(rate, steps) if settings.has("cosine") else rate
-        self.d_optimizer = keras.optimizers.Adam(schedule, beta_1=settings.beta_1)
-        self.g_optimizer = keras.optimizers.Adam(rate, beta_1=0.5)
+        self.d_optimizer = keras.optimizers.Adam(settings.learning_rate, beta_1=settings.beta_1)
+        self.g_optimizer = keras.optimizers.Adam(settings.learning_rate, beta_1=0.5)
         self.d_optimizer.build(self.discriminator.trainable_weights)
         self.g_optimizer.build(self.g_model.trainable_weights)
         figures = ("c_loss", "c_accuracy", "d_loss_real", "d_loss_fake", "g_loss", "information", "balance",
@@ -312,9 +307,8 @@ class TunedSGAN(keras.Model):
         images = self.augmented(labelled_images, unlabelled_images, progress)
 
         with tf.GradientTape() as d_tape:
-            logits, features = self.discriminator(images, training=True)
+            logits = self.discriminator(images, training=True)
             labelled_logits, unlabelled_logits = ops.split(logits, [settings.labelled_batch])
-            unlabelled_features = features[settings.labelled_batch:]
             d_loss = ops.mean(cross_entropy(labels, labelled_logits, from_logits=True))
             losses = {"c_loss": d_loss}
             information, balance = information_and_balance(opinions, ops.softmax(unlabelled_logits))
@@ -331,12 +325,8 @@ class TunedSGAN(keras.Model):
             if settings.has("generator"):
                 with tf.GradientTape() as g_tape:
                     generated_images = self.g_model(noise, training=True)
-                    generated_logits, generated_features = self.discriminator(generated_images, training=True)
-                    if settings.has("feature-matching"):
-                        wanted = ops.stop_gradient(ops.mean(unlabelled_features, axis=0))
-                        g_loss = ops.mean(ops.abs(wanted - ops.mean(generated_features, axis=0)))
-                    else:
-                        g_loss = unsupervised_loss(generated_logits, real=True)
+                    generated_logits = self.discriminator(generated_images, training=True)
+                    g_loss = unsupervised_loss(generated_logits, real=True)
                 losses["d_loss_real"] = unsupervised_loss(unlabelled_logits, real=True)
                 losses["d_loss_fake"] = unsupervised_loss(generated_logits, real=False)
                 d_loss += settings.adversarial_weight * (losses["d_loss_real"] + losses["d_loss_fake"])

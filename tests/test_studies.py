@@ -235,8 +235,8 @@ def test_which_images_are_labelled_and_unlabelled():
 
 @pytest.mark.parametrize("arguments, complaint", [
     (["--data", "auto"], "--data auto"), (["--method", "alone", "--variant", "shared"], "--method alone"),
-    (["--preset", "tuned", "--method", "alone"], "--preset tuned"), (["--without", "cosine"], "--without cosine"),
-    (["--preset", "tuned", "--without", "cosine,luck"], "--without cosine,luck: choose among"),
+    (["--preset", "tuned", "--method", "alone"], "--preset tuned"), (["--without", "average"], "--without average"),
+    (["--preset", "tuned", "--without", "average,luck"], "--without average,luck: choose among"),
     (["--steps", "0"], "--steps"), (["--label-seed", "x"], "--label-seed"), (["--data", "none.npz"], "none.npz"),
 ])
 def test_runs_that_cannot_be_made(arguments, complaint, tmp_path, monkeypatch):
