@@ -101,7 +101,7 @@ def tuned(labels=(100, 20, 50, 1000), first_draw=26, draws=5, seeds=1, steps=Non
                 yield dict(preset="tuned", labels=n, without=without, steps=steps, **pair)
 
 
-def ablation(labels=(100,), first_draw=1100, draws=3, seeds=1, steps=None):
+def ablation(labels=(100,), first_draw=1110, draws=3, seeds=1, steps=None):
     """The tuned SGAN, without each of its ingredients; draws of its own, as what is left out depends on it, and others
     than those on which the recipe was developed."""
     for pair in draws_and_seeds(draws, seeds, first_draw=first_draw):
