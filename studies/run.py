@@ -35,7 +35,7 @@ from keras import ops
 from mnist_data import InputError, load_real_samples
 from run_folder import ArgumentParser, at_least, run_command, save_model, set_up_device, versions, written_whole
 from studies.networks import PRESETS, VARIANTS, count_weights, present_classifier
-from studies.tuned import AUGMENTATION, INGREDIENTS, TunedSettings, TunedSGAN
+from studies.tuned import AUGMENTATION, INGREDIENTS, RECIPE, TunedSettings, TunedSGAN
 
 FIRST = "first"  # as a --label-seed: no draw, but the first images of each class
 
@@ -219,12 +219,13 @@ def tuned_settings(run):
 
 
 def recipe(run):
-    """The numbers of the tuned SGAN's training, as runs of different recipes must not be averaged; or None."""
+    """Number and settings of the tuned SGAN's recipe, as runs of different recipes must not be averaged; or None."""
     if run.preset != "tuned":
         return None
     of_the_run = {f.name for f in fields(Run)} | {"epochs", "steps_per_epoch", "out", "print_every", "tensorboard"}
     settings = asdict(tuned_settings(run))
-    return {**{name: value for name, value in settings.items() if name not in of_the_run}, **AUGMENTATION}
+    settings = {name: value for name, value in settings.items() if name not in of_the_run}
+    return {"recipe": RECIPE, **settings, **AUGMENTATION}
 
 
 def train(model, classifier, dataset, run, history):

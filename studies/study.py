@@ -5,7 +5,7 @@
     python -m studies.study variants                          the three discriminators and the classifier alone
     python -m studies.study labels                            more and fewer labels, and fewer unlabelled images
     python -m studies.study tuned                             the tuned SGAN, 20 to 1,000 labels
-    python -m studies.study ablation                          the tuned SGAN without each of its ingredients
+    python -m studies.study ablation --data development.npz   the tuned SGAN without each of its ingredients
 
 Each run is one command (--list prints them all) that writes one file, RESULTS/raw/NAME.json; runs share nothing else.
 Giving the command again makes only the runs that are missing, and with --retry those that failed; then
@@ -102,8 +102,8 @@ def tuned(labels=(100, 20, 50, 1000), first_draw=26, draws=5, seeds=1, steps=Non
 
 
 def ablation(labels=(100,), first_draw=1110, draws=3, seeds=1, steps=None):
-    """The tuned SGAN, without each of its ingredients; draws of its own, as what is left out depends on it, and others
-    than those on which the recipe was developed."""
+    """The tuned SGAN, without each of its ingredients. For images to develop on (studies/development.py), as what is
+    left out depends on it; its draws are none of those on which the recipe was developed."""
     for pair in draws_and_seeds(draws, seeds, first_draw=first_draw):
         for n in labels:
             for without in ("nothing", *INGREDIENTS):

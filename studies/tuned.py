@@ -4,19 +4,21 @@
 
 Still one network with K class logits that is classifier and discriminator, D(x) = Z / (Z + 1), and a generator, both
 quicker, with noise and dropout in the one and BatchNormalization in the other. What is added, in the order of the step,
-with the names by which `--without` leaves it out (`python -m studies.study ablation` measures what each is worth):
+with the names by which `--without` leaves it out (`unlabelled-images`: all of 3 to 7), to see what it is worth:
 
-1. Average (`average`). The classifier that is kept has the moving average of the weights, whose answers are better and
-   steadier than those of any single step's (Tarvainen and Valpola 2017, Mean teachers, arXiv 1703.01780).
-2. Augmentation (`augmentation`, `growth`). Every image is turned, sheared, scaled, shifted and bent a little, as other
-   hands would have written it (Simard et al. 2003, Best practices for convolutional neural networks); never mirrored,
-   which digits are not.
+1. Average (`average`). The classifier that is kept has a moving average of the weights, whose answers are better and
+   steadier than those of any single step's (Tarvainen and Valpola 2017, Mean teachers, arXiv 1703.01780). It reaches
+   back over a ninth of the steps so far (polynomial decay: Shamir and Zhang 2013, arXiv 1212.1824), gives its opinion
+   first in a step, and is updated last.
+2. Augmentation (`augmentation`, `growth`). Every real image is turned, sheared, scaled, shifted and bent a little, as
+   other hands would have written it (Simard et al. 2003, Best practices for convolutional neural networks); never
+   mirrored, which digits are not. What the generator learns to draw are such images.
    Unlabelled images are warped less at first: while the classifier knows little, a seven that is turned far enough
    becomes a two for it, and with that it would have to agree.
-3. Clutter (`clutter`). Pieces of other images are drawn over up to half of the images at first, over none at last (Mnih
-   et al. 2014, Recurrent models of visual attention, arXiv 1406.6247, put such fragments around digits). A classifier
-   that has learnt to overlook a stroke takes a seven with a bar for a seven, though no labelled one has a bar; else
-   such a way of writing may get a wrong class in the first few hundred steps, and keep it.
+3. Clutter (`clutter`). Pieces of other images are drawn over up to half of these images at first, over none at last
+   (Mnih et al. 2014, Recurrent models of visual attention, arXiv 1406.6247, put such fragments around digits). A
+   classifier that has learnt to overlook a stroke takes a seven with a bar for a seven, though no labelled one has a
+   bar; else such a way of writing may get a wrong class in the first few hundred steps, and keep it.
 4. Information (`information`). The average's answer to an unlabelled image and the discriminator's to the augmented
    image are to say as much as possible about each other: to agree, to be sure, and to use all classes (Ji et al. 2019,
    Invariant information clustering, arXiv 1807.06653).
@@ -28,9 +30,9 @@ with the names by which `--without` leaves it out (`python -m studies.study abla
 6. Pseudo-labels (`pseudo-labels`). Where the average is sure of an unlabelled image, its answer is the class that the
    augmented image is trained on; at first with no weight, as wrong answers confirm themselves (Sohn et al. 2020,
    FixMatch, arXiv 2001.07685; growing: Lee 2013, Pseudo-label).
-7. The generator (`generator`) learns, as in sgan_mnist.py, to have its images taken for real ones; one pass of these
-   through the discriminator serves the updates of both networks. The discriminator has one update, for the sum of all
-   its losses.
+7. Generator (`generator`). As in sgan_mnist.py it learns to have its images taken for real ones, and the discriminator
+   to tell them from the unlabelled ones; without it, neither is trained. Here one pass of its images through the
+   discriminator serves the updates of both networks, and the discriminator has one update, for the sum of all losses.
 """
 
 import signal
@@ -55,6 +57,7 @@ from run_folder import run_command
 # --------------------------------------------------------------------------------------------------------------
 # Settings: those of sgan_mnist.py, with other defaults, and a few more
 
+RECIPE = 8  # raised with each change of what a step does: runs of different recipes must not be averaged
 INGREDIENTS = ("unlabelled-images", "generator", "information", "balance", "labels-first", "pseudo-labels",
                "augmentation", "growth", "clutter", "average")
 NEEDS = {  # without these an ingredient is left out, too
@@ -68,31 +71,29 @@ NEEDS = {  # without these an ingredient is left out, too
 class TunedSettings(Settings):
     """Train the tuned SGAN: a classifier from a few labelled images and many unlabelled ones, in minutes."""
 
-    epochs: int = setting(7, "of --steps-per-epoch steps each; over all of them clutter and balance fall to zero", 1)
+    epochs: int = setting(7, "of --steps-per-epoch steps each, over all of which what grows or falls does so", least=1)
     steps_per_epoch: int = setting(600, "models and pictures are saved after each epoch", least=1)
     batch_size: int = setting(100, "unlabelled images a step", least=2)
     labelled_batch: int = setting(50, "labelled images a step", least=1)
     generated_batch: int = setting(25, "generated images a step", least=1)
     learning_rate: float = setting(1e-3, "of both Adam optimizers")
-    beta_1: float = setting(0.9, "of the discriminator's Adam")
-    average: float = setting(0.999, "share of the averaged weights that a step leaves as they are")
+    beta_1: float = setting(0.9, "of the discriminator's Adam; the generator's is 0.5")
     confidence: float = setting(0.95, "probability from which on an answer of the average is a pseudo-label")
     adversarial_weight: float = setting(0.15, "of the two losses of the unsupervised head; the labelled one has 1")
     information_weight: float = setting(2.0, "of the mutual information")
-    balance_weight: float = setting(4.0, "of the balance of the classes at the first step; it falls evenly to 0")
+    balance_weight: float = setting(4.0, "of the balance of the classes, at first; it falls evenly to 0")
     labels_first: int = setting(100, "first steps, in which information and balance have no weight", least=0)
     without: str = setting("nothing", f"leave out, A,B,..., with what needs it, any of {', '.join(INGREDIENTS)}")
     out: str = setting("runs/tuned", "folder of the run")
     half_is_generated = False
-    may_change = ()  # not --epochs: augmentation, clutter and balance depend on the number of steps
+    may_change = ()  # not --epochs: what grows or falls over the run depends on the number of steps
 
     def check(self):
         super().check()
         if self.without != "nothing" and not set(self.without.split(",")) <= set(INGREDIENTS):
             raise InputError(f"--without {self.without}: choose among {', '.join(INGREDIENTS)}")
-        for name in "average", "confidence":
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"--{name} {getattr(self, name)}: must be from 0 to below 1")
+        if not 0 <= self.confidence < 1:
+            raise InputError(f"--confidence {self.confidence}: must be from 0 to below 1")
         for name in "adversarial", "information", "balance":
             weight = getattr(self, f"{name}_weight")
             if not 0 <= weight < float("inf"):
@@ -146,10 +147,10 @@ def augment(images, strength, seed):
     """Warp each image, (n, H, W, C), at random; beyond its border an image goes on with the border's pixels."""
     n, height, width, channels = images.shape
     rows, columns = random_warp(images.shape, strength, seed)
-    rows, columns = ops.clip(rows, 0, height - 1.001), ops.clip(columns, 0, width - 1.001)
+    rows, columns = ops.clip(rows, 0, height - 1.001), ops.clip(columns, 0, width - 1.001)  # there is a next pixel
     top, left = ops.floor(rows), ops.floor(columns)
     down, right = (rows - top)[..., None], (columns - left)[..., None]
-    first = ops.reshape(ops.arange(n) * (height * width), (n, 1, 1))  # pixel of each image
+    first = ops.reshape(ops.arange(n) * (height * width), (n, 1, 1))  # each image's first pixel
     corner = first + ops.cast(top, "int32") * width + ops.cast(left, "int32")
     pixels = ops.reshape(images, (-1, channels))
     upper = (1 - right) * ops.take(pixels, corner, axis=0) + right * ops.take(pixels, corner + 1, axis=0)
@@ -192,8 +193,7 @@ def tuned_body(images):
     x = layers.MaxPooling2D(name="pool")(x)
     x = leaky(layers.Conv2D(64, 3, padding="same", kernel_initializer="he_normal", name="conv_3")(x))
     x = layers.Dropout(0.25, name="dropout_1")(layers.Flatten(name="flatten")(x))
-    x = layers.Dense(128, kernel_initializer="he_normal", name="dense")(x)
-    x = layers.LeakyReLU(negative_slope=0.1, name="features")(x)
+    x = leaky(layers.Dense(128, kernel_initializer="he_normal", name="dense")(x))
     return layers.Dropout(0.25, name="dropout_2")(x)
 
 
@@ -222,8 +222,8 @@ def entropy(probabilities):
 def information_and_balance(first, second):
     """What the answers to two views of the same images, class probabilities (n, K), say about each other, in nats.
 
-    P_jk, the mean over images of first_j second_k, made symmetric, is the joint distribution of both answers (Ji et al.
-    2019, equation 3). Returns their mutual information 2 H(P_j) - H(P_jk), which is highest where both views get the
+    P_jk, the mean over images of first_j second_k, made symmetric, is the joint distribution of both answers. Returns
+    their mutual information 2 H(P_j) - H(P_jk) (Ji et al. 2019, section 3.1), which is highest where both views get the
     same sure answer and all answers are equally frequent, and H(P_j), the entropy of the answers; at most log K each.
     """
     joint = ops.matmul(ops.transpose(first), second) / first.shape[0]
@@ -246,8 +246,8 @@ class TunedSGAN(keras.Model):
         labelled: (images, labels): uint8 (n, H, W, C) and integers (n,).
         unlabelled_images: uint8 (N, H, W, C).
         n_classes: K.
-        steps: of the whole training, over which clutter and balance fall to zero, while the augmentation and the
-            pseudo-labels' weight grow.
+        steps: of the whole training, over which clutter and balance fall to zero, while augmentation and the weight of
+            the pseudo-labels grow.
     """
 
     def __init__(self, settings, labelled, unlabelled_images, n_classes, steps):
@@ -256,7 +256,7 @@ class TunedSGAN(keras.Model):
         image_shape = unlabelled_images.shape[1:]
         self.g_model = tuned_generator(settings.latent_dim, image_shape)
         _, classifier = define_discriminator(image_shape, n_classes, tuned_body)
-        logits = classifier.get_layer("class_logits").output
+        logits = classifier.get_layer("class_logits").output  # both heads are in the losses
         self.discriminator = keras.Model(classifier.input, logits, name="discriminator")
         self.c_model = keras.models.clone_model(classifier)
         self.c_model.set_weights(classifier.get_weights())
@@ -347,9 +347,9 @@ class TunedSGAN(keras.Model):
         return figures
 
     def update_average(self):
-        """Move the weights of the average towards the present ones; in the first steps faster, to forget the start."""
+        """Move the weights of the average towards the present ones, by the less the more steps have been made."""
         step = ops.cast(self.d_optimizer.iterations, "float32")
-        keep = ops.minimum(self.settings.average, step / (step + 9)) if self.settings.has("average") else 0
+        keep = step / (step + 9) if self.settings.has("average") else 0
         for average, weight in zip(self.c_model.trainable_weights, self.discriminator.trainable_weights):
             average.assign(keep * average + (1 - keep) * weight)
 

@@ -72,6 +72,32 @@ def test_augmentation_turns_about_the_centre(monkeypatch):
     assert 0.45 < np.arctan2(across, down).max() <= 0.5 and -0.5 <= np.arctan2(across, down).min() < -0.45
 
 
+def test_augmentation_scales_height_and_width_each_by_its_own_share(monkeypatch):
+    without_changes(monkeypatch, scaling=0.2)
+    rows, columns = map(np.asarray, random_warp((500, 9, 9, 1), 1, keras.random.SeedGenerator(0)))
+    down, across = rows[:, 8, 4] - rows[:, 0, 4], columns[:, 4, 8] - columns[:, 4, 0]
+    for length in down / 8, across / 8:
+        assert 0.8 <= length.min() < 0.82 and 1.18 < length.max() <= 1.2 + 1e-5
+    assert abs(np.corrcoef(down, across)[0, 1]) < 0.2
+
+
+def test_augmentation_shears_rows_against_each_other(monkeypatch):
+    without_changes(monkeypatch, shear=0.2)
+    rows, columns = map(np.asarray, random_warp((500, 9, 9, 1), 1, keras.random.SeedGenerator(0)))
+    np.testing.assert_allclose(rows, np.broadcast_to(np.arange(9)[:, None], rows.shape), atol=1e-5)
+    shift = columns[:, 5] - columns[:, 4]  # of a row against the one above it
+    assert -0.2 - 1e-5 <= shift.min() < -0.18 and 0.18 < shift.max() <= 0.2 + 1e-5
+
+
+def test_augmentation_bends_smoothly(monkeypatch):
+    without_changes(monkeypatch, bending=0.05)
+    rows, columns = map(np.asarray, random_warp((1000, 20, 40, 1), 1, keras.random.SeedGenerator(0)))
+    down, across = rows - np.arange(20)[:, None], columns - np.arange(40)
+    assert 0.9 < down[:, 0, 0].std() < 1.1 and 1.8 < across[:, 0, 0].std() < 2.2  # 0.05 of 20 and of 40, at a knot
+    assert abs(np.corrcoef(down[:, 0, 0], down[:, -1, -1])[0, 1]) < 0.15  # the knots move independently
+    assert np.abs(np.diff(down, axis=2)).max() < 0.8 < 3 < np.abs(down).max()  # neighbours in a row move together
+
+
 def test_augmentation_never_mirrors():
     rows, columns = map(np.asarray, random_warp((500, 28, 28, 1), 1, keras.random.SeedGenerator(0)))
     down = rows[:, 21, 14] - rows[:, 7, 14], columns[:, 21, 14] - columns[:, 7, 14]
@@ -119,9 +145,10 @@ def moved(before, weights):
     return [not np.array_equal(a, b) for a, b in zip(before, values(weights))]
 
 
-@pytest.mark.parametrize("without, keep", [("nothing", 0.1), ("average", 0)])  # after one step: 1 / (1 + 9)
-def test_a_step_moves_discriminator_generator_and_average(digits, without, keep):
-    sgan = make(digits, without=without)
+@pytest.mark.parametrize("without, steps, keep", [("nothing", 0, 0.1), ("nothing", 90, 0.91), ("average", 90, 0)])
+def test_a_step_moves_discriminator_generator_and_average(digits, without, steps, keep):
+    sgan = make(digits, epochs=20, without=without)
+    sgan.d_optimizer.iterations.assign(steps)
     d, g, average = (sgan.discriminator.trainable_weights, sgan.g_model.trainable_weights,
                      sgan.c_model.trainable_weights)
     for each in average:
@@ -263,8 +290,8 @@ def test_a_stopped_and_resumed_run_equals_the_whole_one_bit_for_bit(digits_file,
         assert not different
 
 
-@pytest.mark.parametrize("option, value", [("without", "luck"), ("without", "average,luck"), ("average", "1.0"),
-                                           ("confidence", "-0.1"), ("balance-weight", "-1.0"),
+@pytest.mark.parametrize("option, value", [("without", "luck"), ("without", "average,luck"),
+                                           ("confidence", "-0.1"), ("confidence", "1.0"), ("balance-weight", "-1.0"),
                                            ("adversarial-weight", "inf")])
 def test_a_setting_that_cannot_be_is_refused(digits_file, tmp_path, option, value):
     with pytest.raises(InputError, match=f"--{option} {value}"):
