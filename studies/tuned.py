@@ -6,10 +6,10 @@ Still one network with K class logits that is classifier and discriminator, D(x)
 quicker, with noise and dropout in the one and BatchNormalization in the other. What is added, in the order of the step,
 with the names by which `--without` leaves it out (`unlabelled-images`: all of 3 to 7), to see what it is worth:
 
-1. Average (`average`). The classifier that is kept has a moving average of the weights, whose answers are better and
-   steadier than those of any single step's (Tarvainen and Valpola 2017, Mean teachers, arXiv 1703.01780). It reaches
-   back over a ninth of the steps so far (polynomial decay: Shamir and Zhang 2013, arXiv 1212.1824), gives its opinion
-   first in a step, and is updated last.
+1. Average (`average`). The classifier that is kept has a moving average of the weights, whose answers are as a rule
+   better and steadier than those of any single step's (Tarvainen and Valpola 2017, Mean teachers, arXiv 1703.01780).
+   It reaches back over a ninth of the steps so far (polynomial decay: Shamir and Zhang 2013, arXiv 1212.1824), gives
+   its opinion first in a step, and is updated last.
 2. Augmentation (`augmentation`, `growth`). Every real image is turned, sheared, scaled, shifted and bent a little, as
    other hands would have written it (Simard et al. 2003, Best practices for convolutional neural networks); never
    mirrored, which digits are not. What the generator learns to draw are such images.
@@ -33,6 +33,9 @@ with the names by which `--without` leaves it out (`unlabelled-images`: all of 3
 7. Generator (`generator`). As in sgan_mnist.py it learns to have its images taken for real ones, and the discriminator
    to tell them from the unlabelled ones; without it, neither is trained. Here one pass of its images through the
    discriminator serves the updates of both networks, and the discriminator has one update, for the sum of all losses.
+
+Measured (README, five draws of labels each): 0.71 ± 0.05 % test error with 100 labels, 0.72 ± 0.07 % with 50, 0.71 ±
+0.04 % with 20, after 4,200 steps, which took 425 to 448 s on two CPU cores (TensorFlow 2.21.0, Keras 3.15.1).
 """
 
 import signal
