@@ -56,7 +56,8 @@ def tuned_histories():
     """The histories of the complete tuned runs at 100 labels that had more than one thread, by their names."""
     paths = sorted((RESULTS / "raw").glob("mnist-tuned-sgan-*-100labels-*.json"))
     results = [read_result(path) for path in paths]
-    complete = {"without": "nothing", "unlabelled": None, "steps": PRESETS["tuned"].steps, "evaluate_every": 100}
+    tuned = PRESETS["tuned"]
+    complete = {"without": "nothing", "unlabelled": None, "steps": tuned.steps, "evaluate_every": tuned.evaluate_every}
     return {result["name"]: result["history"] for result in results
             if not result["error"] and complete.items() <= result["settings"].items() and result["threads"] > 1}
 

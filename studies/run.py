@@ -70,9 +70,10 @@ class Run:
 
     def __post_init__(self):
         preset, alone = PRESETS[self.preset], self.method == "alone"
-        if self.preset == "tuned" and (alone or self.variant != "stacked"):
-            raise InputError("--preset tuned: has no --variant and no --method alone, but --without unlabelled-images")
         if self.preset == "tuned":
+            if alone or self.variant != "stacked":
+                raise InputError("--preset tuned: has no --variant and no --method alone, but "
+                                 "--without unlabelled-images")
             tuned_settings(self).check()
         self.steps = self.steps or (preset.alone_steps if alone else preset.steps)
         self.evaluate_every = self.evaluate_every or (preset.alone_evaluate_every if alone else preset.evaluate_every)
