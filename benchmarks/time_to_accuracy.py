@@ -11,9 +11,13 @@ results/time_to_accuracy.csv and .png.
 
 import csv
 import itertools
+import signal
 import statistics
 import time
 from pathlib import Path
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the long imports: no traceback
 
 from sgan_mnist import Settings, build_sgan  # first: it sets Keras up
 
@@ -26,8 +30,8 @@ from mnist_data import Dataset, InputError
 from run_folder import ArgumentParser, run_command, set_up_device, versions, written_whole
 from studies.networks import PRESETS
 from studies.run import read_result
-from studies.tables import PUBLISHED_TUTORIAL, seconds_to
-from studies.tuned import TunedSettings, build_tuned
+from studies.tables import MNIST, PUBLISHED_TUTORIAL, seconds_to
+from studies.tuned import RECIPE, TunedSettings, build_tuned
 
 RESULTS = Path(__file__).parents[1] / "results"
 PUBLISHED_STEPS = 7200  # after which the tutorial's published model had PUBLISHED_TUTORIAL
@@ -53,13 +57,14 @@ def step_seconds():
 
 
 def tuned_histories():
-    """The histories of the complete tuned runs at 100 labels that had more than one thread, by their names."""
+    """The histories of this recipe's complete runs on MNIST, 100 labels and more than one thread, by their names."""
     paths = sorted((RESULTS / "raw").glob("mnist-tuned-sgan-*-100labels-*.json"))
     results = [read_result(path) for path in paths]
     tuned = PRESETS["tuned"]
     complete = {"without": "nothing", "unlabelled": None, "steps": tuned.steps, "evaluate_every": tuned.evaluate_every}
     return {result["name"]: result["history"] for result in results
-            if not result["error"] and complete.items() <= result["settings"].items() and result["threads"] > 1}
+            if not result["error"] and complete.items() <= result["settings"].items() and result["threads"] > 1
+            and result["recipe"]["recipe"] == RECIPE and result["data_fingerprint"] == MNIST}
 
 
 def loop_seconds():

@@ -59,7 +59,7 @@ def noise_batches(half=50):
 
 
 def in_child(function, *arguments):
-    """Call the function in a new process. Returns what it returns, and the peak of its memory in MB."""
+    """Call the function in a new process. Returns what it returns, and the peak of its memory in MiB."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(with_peak_memory, (function, arguments))
 
@@ -277,15 +277,15 @@ def main():
 
     images = 6_000 if quick else 60_000
     _, peak = in_child(import_tensorflow)
-    report("peak memory, importing TensorFlow", peak, "MB")
+    report("peak memory, importing TensorFlow", peak, "MiB")
     first, peak = in_child(run_loop, images)
     report("loop: start to first step", first, "s")
-    report(f"loop: peak memory, {images} images", peak, "MB")
+    report(f"loop: peak memory, {images} images", peak, "MiB")
     for n in (images, 10 * images):
         (first, step), peak = in_child(run_script, n, 3 if quick else 12)
         report(f"sgan_mnist.py: start to first step, {n} images", first, "s")
         report(f"sgan_mnist.py: a step, {n} images", step, "s")
-        report(f"sgan_mnist.py: peak memory, {n} images", peak, "MB", f"(the images: {n * 784 / 2**20:.0f} MB)")
+        report(f"sgan_mnist.py: peak memory, {n} images", peak, "MiB", f"(the images: {n * 784 / 2**20:.0f} MiB)")
 
     medians, sgan = time_steps(1 if quick else 15)
     for name, median in medians.items():

@@ -12,11 +12,13 @@ import time
 
 BEGAN = time.perf_counter()  # of the process, but for Python's own start
 
+import argparse
 import itertools
 import json
 import os
 import signal
 import sys
+import tempfile
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -45,8 +47,11 @@ def option(default, explanation, **how):
 
 
 def label_seed(text):
-    """A --label-seed from the command line: a number from 0 on, or "first". Raises ValueError for anything else."""
-    return text if text == FIRST else at_least(int, 0)(text)
+    """A --label-seed from the command line: a number from 0 on, or "first"."""
+    try:
+        return text if text == FIRST else at_least(int, 0)(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text}: must be a number from 0 on, or {FIRST}") from None
 
 
 @dataclass
@@ -75,6 +80,8 @@ class Run:
                 raise InputError("--preset tuned: has no --variant and no --method alone, but "
                                  "--without unlabelled-images")
             tuned_settings(self).check()
+            left_out = self.without.split(",")
+            self.without = ",".join(name for name in ("nothing", *INGREDIENTS) if name in left_out)  # one name for each
         self.steps = self.steps or (preset.alone_steps if alone else preset.steps)
         self.evaluate_every = self.evaluate_every or (preset.alone_evaluate_every if alone else preset.evaluate_every)
         if alone and (self.variant != "stacked" or self.unlabelled):
@@ -276,6 +283,18 @@ def available_cores():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
+def threads_of_a_run():
+    """How many threads TensorFlow uses for an operation."""
+    threads = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    return int(threads) if threads.isdecimal() and int(threads) else available_cores()
+
+
+def check_writable(folder):
+    """Make a folder, if need be, and a file in it that is gone at once. Raises OSError where that cannot be done."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=folder).close()
+
+
 def parse_arguments(argv):
     """(Run, folder of results, folder for the models or None) of a command line."""
     parser = ArgumentParser(description=__doc__.split("\n")[0])
@@ -313,8 +332,10 @@ def main(argv=None):
               "error": None, "final": None, "seconds_per_step": None, "seconds": None, "weights": None,
               "unlabelled_images": len(unlabelled) if run.method == "sgan" else 0,
               "versions": versions(), "device": device,
-              "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS") or available_cores()),
+              "threads": threads_of_a_run(),
               "data_fingerprint": dataset.fingerprint(), "history": [], "label_indices": labelled.tolist()}
+    for folder in filter(None, (path.parent, keep)):
+        check_writable(folder)  # better known now than after the training
     began = time.perf_counter()
     keras.utils.set_random_seed(run.seed)
     try:
@@ -332,7 +353,7 @@ def main(argv=None):
         sys.exit(result["error"])
     if keep:
         keep_models(model, classifier(), run, keep)
-    print(f"written: {keep if done else path}")
+    print("written:", ", ".join(map(str, filter(None, (None if done else path, keep)))))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     python -m studies.study alone                             the classifier alone, both networks, 20 to 1,000 labels
     python -m studies.study variants                          the three discriminators and the classifier alone
     python -m studies.study labels                            more and fewer labels, and fewer unlabelled images
-    python -m studies.study tuned                             the tuned SGAN, 20 to 1,000 labels
+    python -m studies.study tuned                             the tuned SGAN, with and without augmentation
     python -m studies.study ablation --data development.npz   the tuned SGAN without each of its ingredients
 
 Each run is one command (--list prints them all) that writes one file, RESULTS/raw/NAME.json; runs share nothing else.
@@ -12,6 +12,7 @@ Giving the command again makes only the runs that are missing, and with --retry 
 RESULTS/STUDY.csv, .md and .png are written from the files. The exit status is 1 where runs failed.
 """
 
+import argparse
 import inspect
 import os
 import shlex
@@ -24,7 +25,7 @@ from pathlib import Path
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the long imports: no traceback
 
-from studies.networks import PRESETS, VARIANTS
+from studies.networks import PRESETS, VARIANTS, ArticlePreset
 from studies.run import FIRST, Run, available_cores, check_same_images, read_result, result_path, write_result
 from studies.tuned import INGREDIENTS
 
@@ -38,6 +39,7 @@ EPOCH = 600  # steps of the tutorial's epoch on MNIST
 OVERHEAD = 40  # seconds of a run that are not training: starting TensorFlow, compiling, evaluating
 SHORT = {"tutorial": 2 * EPOCH}  # steps of the SGAN where a study has many runs; other presets: their own number
 LABELS = (20, 50, 100, 200, 1000)
+ARTICLES = [name for name, preset in PRESETS.items() if isinstance(preset, ArticlePreset)]
 
 # --------------------------------------------------------------------------------------------------------------
 # The studies: what to run, in the order in which it is done. Their arguments are the command's options.
@@ -93,8 +95,8 @@ def labels(presets=("tutorial",), labels=LABELS, draws=3, seeds=1, unlabelled=(1
 
 
 def tuned(labels=(100, 20, 50, 1000), first_draw=26, draws=5, seeds=1, steps=None):
-    """The tuned SGAN, also without augmentation, which the published methods do not use. The draws 0 to 25 were spent
-    on earlier recipes."""
+    """The tuned SGAN, also without augmentation, as the published methods use none. The draws 0 to 25 were spent on
+    earlier recipes."""
     for without in ("nothing", "augmentation"):
         for n in labels:
             for pair in draws_and_seeds(draws, seeds, first_draw=first_draw):
@@ -113,12 +115,17 @@ def ablation(labels=(100,), first_draw=1110, draws=3, seeds=1, steps=None):
 STUDIES = {study.__name__: study for study in (article, alone, variants, labels, tuned, ablation)}
 
 
+def option_name(argument):
+    """The option of the command line that an argument of a study comes from."""
+    return "--epochs or --steps" if argument == "steps" else f"--{argument.replace('_', '-')}"
+
+
 def make_runs(name, data, **changes):
     """The runs of a study, with `changes` to its arguments. Raises InputError for one that it does not have."""
     allowed = inspect.signature(STUDIES[name]).parameters
     for option in changes.keys() - allowed.keys():
-        raise InputError(f"--{option.replace('_', '-')}: the study '{name}' has no such choice, only "
-                         f"{', '.join('--' + each.replace('_', '-') for each in allowed)}")
+        raise InputError(f"{option_name(option)}: the study '{name}' has no such choice, only "
+                         f"{', '.join(map(option_name, allowed))}")
     runs = [Run(**settings, data=data) for settings in STUDIES[name](**changes)]
     return list({run.name: run for run in runs}.values())
 
@@ -255,20 +262,27 @@ def counts(text):
     return tuple(count(number) for number in text.split(","))
 
 
-def preset_names(text):
-    """Names of presets, "tutorial,article", as a tuple. Raises ValueError for anything else."""
-    if not set(text.split(",")) <= PRESETS.keys():
-        raise ValueError
+def article_names(text):
+    """Names of the articles' presets, "tutorial,article", as a tuple."""
+    if not set(text.split(",")) <= set(ARTICLES):
+        raise argparse.ArgumentTypeError(f"{text}: choose among {', '.join(ARTICLES)}")
     return tuple(text.split(","))
 
 
-def run_study(name, runs, results, jobs, options=""):
-    """Make the missing runs of a study, then its tables. Raises SystemExit(1), after them, where runs failed."""
+def run_study(name, runs, results, jobs, options="", retry=False):
+    """Make the missing runs of a study, with `retry` the failed ones too, then its tables.
+
+    Raises SystemExit(1), after the tables, where runs failed.
+    """
     paths = [path for path in (result_path(results, run) for run in runs) if path.exists()]
     if paths:
         fingerprint = load_real_samples(runs[0].data).fingerprint()
         for path in paths:
             check_same_images(read_result(path), path, fingerprint)
+    if retry:
+        for path in paths:
+            if read_result(path)["error"]:
+                path.unlink()
     workers = Workers(runs, results, jobs)
     print(f"Study '{name}': {len(runs)} runs, {workers.done} of them done already{workers.and_failed()}", flush=True)
     try:
@@ -291,12 +305,13 @@ def main(argv=None):
     parser.add_argument("--table", action="store_true", help="only make the tables of the runs there are")
     parser.add_argument("--retry", action="store_true", help="make failed runs again")
     choices = parser.add_argument_group("what to run, where it is not to be the study's own choice").add_argument
-    choices("--presets", type=preset_names, metavar="P,…", help=", ".join(PRESETS))
+    choices("--presets", type=article_names, metavar="P,…", help=", ".join(ARTICLES))
     choices("--labels", type=counts, metavar="N,…", help="numbers of labelled images")
     choices("--unlabelled", type=counts, metavar="N,…", help="numbers of unlabelled images, beside all of them")
     choices("--draws", type=count, metavar="N", help="draws of the labelled images")
     choices("--first-draw", type=at_least(int, 0), metavar="N", help="the label seed of the first of them")
-    choices("--seeds", type=count, metavar="K", help="seeds for weights and noise, for each draw")
+    choices("--seeds", type=count, metavar="K", help="seeds for weights and noise, for each draw "
+            "(variants: a draw for each)")
     length = parser.add_mutually_exclusive_group().add_argument
     length("--epochs", type=count, metavar="N", help=f"of the SGAN, {EPOCH} steps each")
     length("--steps", type=count, metavar="N", help="of the SGAN, instead of --epochs")
@@ -308,19 +323,17 @@ def main(argv=None):
         args["steps"] = epochs * EPOCH
     changes = {key: value for key, value in args.items() if value is not None}
     runs = make_runs(name, data, **changes)
+    given = {**({"data": Path(data).name} if data != "mnist" else {}),
+             **({"results": results} if results != "results" else {}), **changes}
     options = "".join(f" --{key.replace('_', '-')} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
-                      for key, value in changes.items())
+                      for key, value in given.items())
     if only_list:
         print("\n".join(shlex.join(command(run, results)) for run in runs))
         return
     if only_table:
         write_tables(name, runs, results, options)
         return
-    if retry:
-        for path in [result_path(results, run) for run in runs]:
-            if path.exists() and read_result(path)["error"]:
-                path.unlink()
-    run_study(name, runs, results, jobs, options)
+    run_study(name, runs, results, jobs, options, retry)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ with the names by which `--without` leaves it out (`unlabelled-images`: all of 3
    mirrored, which digits are not. What the generator learns to draw are such images.
    Unlabelled images are warped less at first: while the classifier knows little, a seven that is turned far enough
    becomes a two for it, and with that it would have to agree.
-3. Clutter (`clutter`). Pieces of other images are drawn over up to half of these images at first, over none at last
+3. Clutter (`clutter`). Pieces of other images are drawn over half of a step's real images at first, over none at last
    (Mnih et al. 2014, Recurrent models of visual attention, arXiv 1406.6247, put such fragments around digits). A
    classifier that has learnt to overlook a stroke takes a seven with a bar for a seven, though no labelled one has a
    bar; else such a way of writing may get a wrong class in the first few hundred steps, and keep it.
@@ -75,7 +75,7 @@ NEEDS = {  # without these an ingredient is left out, too
 class TunedSettings(Settings):
     """Train the tuned SGAN: a classifier from a few labelled images and many unlabelled ones, in minutes."""
 
-    epochs: int = setting(7, "of --steps-per-epoch steps each, over all of which what grows or falls does so", least=1)
+    epochs: int = setting(7, "of --steps-per-epoch steps each; what grows or falls does so over all of them", least=1)
     steps_per_epoch: int = setting(600, "models and pictures are saved after each epoch", least=1)
     batch_size: int = setting(100, "unlabelled images a step", least=2)
     labelled_batch: int = setting(50, "labelled images a step", least=1)

@@ -237,13 +237,27 @@ def test_which_images_are_labelled_and_unlabelled():
     (["--data", "auto"], "--data auto"), (["--method", "alone", "--variant", "shared"], "--method alone"),
     (["--preset", "tuned", "--method", "alone"], "--preset tuned"), (["--without", "average"], "--without average"),
     (["--preset", "tuned", "--without", "average,luck"], "--without average,luck: choose among"),
-    (["--steps", "0"], "--steps"), (["--label-seed", "x"], "--label-seed"), (["--data", "none.npz"], "none.npz"),
+    (["--steps", "0"], "--steps"), (["--label-seed", "x"], "--label-seed: x: must be a number from 0 on, or first"),
+    (["--data", "none.npz"], "none.npz"),
 ])
 def test_runs_that_cannot_be_made(arguments, complaint, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=complaint):
         one_run.main(arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_left_out_has_one_name():
+    runs = [Run(preset="tuned", without=names) for names in ("balance,information", "information,balance,balance")]
+    assert runs[0] == runs[1] and runs[0].without == "information,balance"
+
+
+@pytest.mark.parametrize("option", ["--results", "--keep"])
+def test_a_folder_that_cannot_be_written_is_known_before_the_training(small_digits, tmp_path, monkeypatch, option):
+    monkeypatch.setattr(one_run, "build", lambda *_: pytest.fail("trained"))
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        one_run.main(["--data", str(small_digits), "--results", str(tmp_path), option, str(tmp_path / "file")])
 
 
 def test_a_run_says_all_about_itself_and_the_classifier_alone_learns(small_digits, tmp_path, capsys):
@@ -335,13 +349,23 @@ def test_a_study_makes_what_is_missing_and_records_what_fails(tmp_path, monkeypa
     assert results[0]["final"]["test_accuracy"] == 0.5 and results[1]["final"]["test_accuracy"] == 0.75
     text = (tmp_path / "article.md").read_text()
     assert text.count("- failed: mnist-article") == 2 and "status -9" in text and "90.67" in text
-    assert "`python -m studies.study article --labels 100 --draws 3`:\n8 of 8 runs done" in text
+    assert f"`python -m studies.study article --results {tmp_path} --labels 100 --draws 3`:\n8 of 8 runs done" in text
     assert (tmp_path / "article.png").read_bytes().startswith(b"\x89PNG")
 
     for more, said in ([], "8 of them done already (2 failed"), (["--retry"], "6 of them done already\n"):
         with pytest.raises(SystemExit):
             study.main([*arguments, *more])
         assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments, complaint", [
+    (["article", "--presets", "tuned"], "--presets: tuned: choose among tutorial, article"),
+    (["alone", "--epochs", "2"], "--epochs or --steps: the study 'alone' has no such choice"),
+    (["tuned", "--alone-steps", "2"], "no such choice, only --labels, .*--epochs or --steps"),
+])
+def test_choices_that_a_study_does_not_have(arguments, complaint):
+    with pytest.raises(InputError, match=complaint):
+        study.main([*arguments, "--list"])
 
 
 def test_runs_on_other_images_of_the_same_name_are_not_taken_for_these(small_digits, tmp_path):

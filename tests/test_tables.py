@@ -10,7 +10,7 @@ from benchmarks import time_to_accuracy
 from mnist_data import InputError
 from studies import study, tables
 from studies.run import result_path, write_result
-from studies.tuned import INGREDIENTS
+from studies.tuned import INGREDIENTS, RECIPE
 
 
 def test_tables_hold_the_numbers_that_numpy_gives(tmp_path):
@@ -102,10 +102,13 @@ def test_tables_of_the_tuned_sgan_and_its_ablation(tmp_path):
 
 def test_accuracy_against_time_shows_whole_complete_runs_with_several_threads(tmp_path, monkeypatch):
     monkeypatch.setattr(time_to_accuracy, "RESULTS", tmp_path)
-    runs = study.make_runs("tuned", "mnist", draws=5)
-    shown, failed, one_thread, shorter, rarely = (run for run in runs if run.labels == 100 and run.without == "nothing")
+    runs = study.make_runs("tuned", "mnist", draws=7)
+    shown, failed, one_thread, shorter, rarely, earlier, others = (
+        run for run in runs if run.labels == 100 and run.without == "nothing")
     shorter.steps, rarely.evaluate_every = 600, 600
-    changes = {failed.name: {"error": "diverged"}, one_thread.name: {"threads": 1}}
+    changes = {failed.name: {"error": "diverged"}, one_thread.name: {"threads": 1},
+               earlier.name: {"recipe": {"recipe": RECIPE - 1}}, others.name: {"data_fingerprint": "other images"}}
     for run in runs:
-        write_result(result_path(tmp_path, run), hand_made(run, 0.9, **{"threads": 2, **changes.get(run.name, {})}))
+        result = hand_made(run, 0.9, **{"threads": 2, "recipe": {"recipe": RECIPE}, **changes.get(run.name, {})})
+        write_result(result_path(tmp_path, run), result)
     assert list(time_to_accuracy.tuned_histories()) == [shown.name]
