@@ -4,7 +4,7 @@
     python -m studies.study alone                             the classifier alone, both networks, 20 to 1,000 labels
     python -m studies.study variants                          the three discriminators and the classifier alone
     python -m studies.study labels                            more and fewer labels, and fewer unlabelled images
-    python -m studies.study tuned                             the tuned SGAN, with and without augmentation
+    python -m studies.study tuned                             the tuned SGAN, 20 to 1,000 labels, and its classifier alone
     python -m studies.study ablation --data development.npz   the tuned SGAN without each of its ingredients
 
 Each run is one command (--list prints them all) that writes one file, RESULTS/raw/NAME.json; runs share nothing else.
@@ -95,9 +95,9 @@ def labels(presets=("tutorial",), labels=LABELS, draws=3, seeds=1, unlabelled=(1
 
 
 def tuned(labels=(100, 20, 50, 1000), first_draw=26, draws=5, seeds=1, steps=None):
-    """The tuned SGAN, also without augmentation, as the published methods use none. The draws 0 to 25 were spent on
-    earlier recipes."""
-    for without in ("nothing", "augmentation"):
+    """The tuned SGAN; without augmentation, as the published methods use none; and its classifier alone, without
+    unlabelled images. The draws 0 to 25 were spent on earlier recipes."""
+    for without in ("nothing", "augmentation", "unlabelled-images"):
         for n in labels:
             for pair in draws_and_seeds(draws, seeds, first_draw=first_draw):
                 yield dict(preset="tuned", labels=n, without=without, steps=steps, **pair)
