@@ -4,7 +4,7 @@
     python -m studies.study alone                             the classifier alone, both networks, 20 to 1,000 labels
     python -m studies.study variants                          the three discriminators and the classifier alone
     python -m studies.study labels                            more and fewer labels, and fewer unlabelled images
-    python -m studies.study tuned                             the tuned SGAN, 20 to 1,000 labels, and its classifier alone
+    python -m studies.study tuned                             the tuned SGAN, 20 to 1,000 labels, and alone
     python -m studies.study ablation --data development.npz   the tuned SGAN without each of its ingredients
 
 Each run is one command (--list prints them all) that writes one file, RESULTS/raw/NAME.json; runs share nothing else.

@@ -35,8 +35,8 @@ with the names by which `--without` leaves it out (`unlabelled-images`: all of 3
    discriminator serves the updates of both networks, and the discriminator has one update, for the sum of all losses.
 
 Measured (README, five draws of labels each): 0.71 ± 0.05 % test error with 100 labels, 0.72 ± 0.07 % with 50, 0.71 ±
-0.04 % with 20, 0.63 ± 0.05 % with 1,000, after 4,200 steps. Those with 100 labels took 425 to 448 s on two CPU cores, evaluations left out
-(TensorFlow 2.21.0, Keras 3.15.1).
+0.04 % with 20, 0.63 ± 0.05 % with 1,000, after 4,200 steps. Those with 100 labels took 425 to 448 s on two CPU cores,
+evaluations left out (TensorFlow 2.21.0, Keras 3.15.1).
 """
 
 import signal
