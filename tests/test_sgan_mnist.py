@@ -331,7 +331,7 @@ def test_readme_gives_each_command_only_its_own_options():
         options_of = dict(zip(commands, pool.map(options, commands)))
     for command, own in options_of.items():
         given = {option for line in readme.splitlines() if f"python {command}" in line
-                 for option in re.findall(OPTION, line.split(f"python {command}")[1].split("#")[0])}
+                 for option in re.findall(OPTION, re.split("[#`]", line.split(f"python {command}")[1])[0])}
         assert f"python {command}" in readme and given <= own, command
         known |= own
     assert len(named) > 5 and named <= known
