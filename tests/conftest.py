@@ -11,7 +11,7 @@ import sgan_mnist  # noqa: F401  before anything imports TensorFlow: it sets it 
 import numpy as np
 import pytest
 
-from mnist_data import synthetic_digits
+from mnist_data import load_real_samples, synthetic_digits
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,6 +29,23 @@ def digits_file(digits, tmp_path_factory):
     np.savez(path, x_train=digits.train_images, y_train=digits.train_labels,
              x_test=digits.test_images, y_test=digits.test_labels)
     return path
+
+
+@pytest.fixture(scope="session")
+def small_digits(digits, tmp_path_factory):
+    """An .npz file of 8x8 digits: the synthetic ones, cropped and averaged."""
+    def shrink(images):
+        return images[:, 2:26, 2:26, 0].reshape(-1, 8, 3, 8, 3).mean(axis=(2, 4)).astype("uint8")
+
+    path = tmp_path_factory.mktemp("data") / "small.npz"
+    np.savez(path, x_train=shrink(digits.train_images), y_train=digits.train_labels,
+             x_test=shrink(digits.test_images), y_test=digits.test_labels)
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_dataset(small_digits):
+    return load_real_samples(str(small_digits))
 
 
 @pytest.fixture(scope="session")
