@@ -1,93 +1,141 @@
 """Four ways to build the discriminator of a GAN; three of them are a classifier as well.
 
     python discriminator_variants.py [--out runs/variants]
-    python discriminator_variants.py --compare [--epochs N] [--seeds K] [--jobs N] [--data ...]
+    python discriminator_variants.py --compare [--epochs N] [--splits K] [--jobs N] [--data ...]
 
-A semi-supervised GAN asks its discriminator two questions: is this image real, and which class is it? The
-answers help each other because both are read from the same features. This script builds the standard
-discriminator, which answers the first question only, and three that answer both. It prints what each is made
-of, shows that what they share is really shared, and draws them. sgan_mnist.py trains the last,
-the stacked one.
+A semi-supervised GAN asks its discriminator two questions: is this image real, and which class is it? The answers help
+each other because both are read from the same features. This script builds the standard discriminator, which answers
+the first question only, and three that answer both. It prints what each is made of, shows that what they share is
+really shared, and draws them. VARIANTS holds the three as trainings; sgan_mnist.py trains the stacked one.
 
 The pictures need the Python package pydot and Graphviz; everything else works without them.
 """
 
-import signal
+import os
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
+
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the long imports: no traceback
+    sgan.begin_script()
 
-from sgan_mnist import Settings, custom_activation, discriminator_body, stacked_discriminator  # first: it sets Keras up
-
-# isort: split
 import keras
 import numpy as np
 from keras import layers, ops
 
-from run_folder import ArgumentParser, run_command, written_whole
+from sgan.command_line import ArgumentParser, run_command
+from sgan.files import written_whole
+from sgan_mnist import (
+    SGAN, Settings, compile_with_adam, custom_activation, define_discriminator, descend, discriminator_backbone
+)
 
 REAL_LOSS = "binary_crossentropy"
 CLASS_LOSS = "sparse_categorical_crossentropy"
 
-
-def adam():
-    """A fresh optimizer with the tutorial's settings: every compiled model has its own."""
-    return keras.optimizers.Adam(Settings.learning_rate, beta_1=Settings.beta_1)
-
-
-# ------------------------------------------------------------------------------------------------------------
-# The discriminators: one body that turns images (n, H, W, C) in [-1, 1] into features under various heads
-# ------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------------------
+# The discriminators: one backbone, which turns images (n, H, W, C) in [-1, 1] into features, under various heads
 
 
 def define_standard_discriminator(in_shape=(28, 28, 1)):
     """Variant 0, the starting point: the discriminator of an ordinary GAN, which knows nothing of classes.
 
-    Returns a compiled model: images (n, H, W, C) -> probability of being real (n, 1).
+    Returns a model: images (n, H, W, C) -> probability of being real (n, 1).
     """
     images = keras.Input(in_shape, name="images")
-    real = layers.Dense(1, activation="sigmoid", name="real")(discriminator_body(images))
-    model = keras.Model(images, real, name="standard_discriminator")
-    model.compile(loss=REAL_LOSS, optimizer=adam())
-    return model
+    real = layers.Dense(1, activation="sigmoid", name="real")(discriminator_backbone(images))
+    return keras.Model(images, real, name="standard_discriminator")
 
 
-def define_shared_discriminators(in_shape=(28, 28, 1), n_classes=10, body=discriminator_body):
+def define_shared_discriminators(in_shape=(28, 28, 1), n_classes=10):
     """Variant 1: two models over one set of features, each with an output layer of its own.
 
-    Returns (d_model, c_model), both compiled: images (n, H, W, C) -> probability of being real (n, 1), and
-    images -> probabilities of the K classes (n, K). Training either moves the body of both.
+    Returns (d_model, c_model): images (n, H, W, C) -> probability of being real (n, 1), and images -> probabilities of
+    the K classes (n, K). Training either moves the backbone of both.
     """
     images = keras.Input(in_shape, name="images")
-    features = body(images)
+    features = discriminator_backbone(images)
     real = layers.Dense(1, activation="sigmoid", name="real")(features)
     classes = layers.Dense(n_classes, activation="softmax", name="class")(features)
-    d_model = keras.Model(images, real, name="d_model")
-    d_model.compile(loss=REAL_LOSS, optimizer=adam())
-    c_model = keras.Model(images, classes, name="c_model")
-    c_model.compile(loss=CLASS_LOSS, optimizer=adam(), metrics=["accuracy"])
-    return d_model, c_model
+    return keras.Model(images, real, name="d_model"), keras.Model(images, classes, name="c_model")
 
 
-def define_multi_output_discriminator(in_shape=(28, 28, 1), n_classes=10, body=discriminator_body):
+def define_multi_output_discriminator(in_shape=(28, 28, 1), n_classes=10):
     """Variant 2: one model that answers both questions at once, trained on the plain sum of the two losses.
 
-    Every image then needs two targets, but generated images and those without a label have no class: they
-    carry an extra one, K, for "unknown or fake". Returns a compiled model: images (n, H, W, C) ->
-    [probability of being real (n, 1), probabilities of the K + 1 classes (n, K + 1)].
+    Every image then needs two targets, but generated images and those without a label have no class: they carry an
+    extra one, K, for "unknown or fake". Returns a model: images (n, H, W, C) -> [probability of being real (n, 1),
+    probabilities of the K + 1 classes (n, K + 1)].
     """
     images = keras.Input(in_shape, name="images")
-    features = body(images)
+    features = discriminator_backbone(images)
     real = layers.Dense(1, activation="sigmoid", name="real")(features)
     classes = layers.Dense(n_classes + 1, activation="softmax", name="class")(features)
-    model = keras.Model(images, [real, classes], name="multi_output_discriminator")
-    model.compile(loss=[REAL_LOSS, CLASS_LOSS], optimizer=adam())
-    return model
+    return keras.Model(images, [real, classes], name="multi_output_discriminator")
 
 
-# Variant 3, the stacked discriminator, is defined in sgan_mnist.py.
+# Variant 3, the stacked discriminator, is define_discriminator in sgan_mnist.py.
+
+
+# --------------------------------------------------------------------------------------------------------------
+# The same, ready to train: where a variant's updates differ from the stacked discriminator's
+
+
+class SharedSGAN(SGAN):
+    """Two models over one backbone, each with an output layer of its own; trained as the stacked one is."""
+
+    define_discriminator = staticmethod(define_shared_discriminators)
+
+
+class MultiOutputSGAN(SGAN):
+    """One model with two outputs, one optimizer and the sum of two losses.
+
+    Labelled images carry (1, class), unlabelled ones (1, K) and generated ones (0, K). The generator is trained on the
+    first output. c_model gives the first K class probabilities, renormalised: that is the softmax of the first K
+    logits, from a dense layer of its own, into which their weights are copied after each step.
+    """
+
+    def define_discriminator(self, in_shape, n_classes):
+        self.n_classes = n_classes
+        self.model = define_multi_output_discriminator(in_shape, n_classes)
+        features = self.model.get_layer("class").input
+        classes = layers.Dense(n_classes, activation="softmax", name="first_classes")(features)
+        return (keras.Model(self.model.inputs, self.model.outputs[0], name="d_model"),
+                keras.Model(self.model.inputs, classes, name="c_model"))
+
+    def compile_discriminators(self, settings):
+        super().compile_discriminators(settings)
+        compile_with_adam(self.model, [REAL_LOSS, CLASS_LOSS], settings)
+
+    @property
+    def discriminators(self):
+        return (self.model,)
+
+    def train_on_labelled(self, images, labels):
+        loss, (_, probabilities) = descend(self.model, images, [ops.ones((images.shape[0], 1)), labels])
+        return loss, probabilities[:, :self.n_classes]
+
+    def train_on_unlabelled(self, images):
+        n = images.shape[0]
+        return descend(self.model, images, [ops.ones((n, 1)), ops.full((n,), self.n_classes)])[0]
+
+    def train_on_generated(self, images):
+        n = images.shape[0]
+        return descend(self.model, images, [ops.zeros((n, 1)), ops.full((n,), self.n_classes)])[0]
+
+    def update(self, *batches):
+        losses = super().update(*batches)
+        classes, first_classes = self.model.get_layer("class"), self.c_model.get_layer("first_classes")
+        first_classes.kernel.assign(classes.kernel[:, :-1])
+        first_classes.bias.assign(classes.bias[:-1])
+        return losses
+
+
+VARIANTS = {"stacked": SGAN, "shared": SharedSGAN, "multi-output": MultiOutputSGAN}
+
+# --------------------------------------------------------------------------------------------------------------
+# What the heads of a variant share
 
 
 class Variant(NamedTuple):
@@ -99,12 +147,15 @@ class Variant(NamedTuple):
     pictures: dict  # file name -> the model drawn in it
 
 
-def single_output(model, name):
-    """A model over the same layers as the multi-output `model`, with the output `name` and its loss only."""
-    losses = dict(zip(model.output_names, model.loss, strict=True))
-    head = keras.Model(model.input, model.get_layer(name).output, name=f"{model.name}_{name}")
-    head.compile(loss=losses[name], optimizer=adam())
-    return head
+def compiled(model, loss):
+    """The model, compiled with the tutorial's optimizer."""
+    compile_with_adam(model, loss, Settings)
+    return model
+
+
+def single_output(model, name, loss):
+    """A model over the same layers as the multi-output `model`, with one of its outputs and that one's loss."""
+    return compiled(keras.Model(model.input, model.get_layer(name).output, name=f"{model.name}_{name}"), loss)
 
 
 def build_variants():
@@ -112,58 +163,50 @@ def build_variants():
     standard = define_standard_discriminator()
     shared_d, shared_c = define_shared_discriminators()
     multi_output = define_multi_output_discriminator()
-    stacked = stacked_discriminator((28, 28, 1), 10, adam)
-    stacked_d, stacked_c = stacked.judge, stacked.classifier
+    stacked_d, stacked_c = define_discriminator()
     return [
         Variant(
             "0. Standard discriminator",
             "One sigmoid output: the probability that an image is real. It knows nothing of classes.",
-            {"real": standard},
+            {"real": compiled(standard, REAL_LOSS)},
             {"discriminator_plot.png": standard},
         ),
         Variant(
             "1. Two models, shared features",
-            "One body under two output layers, a sigmoid (is it real?) and a softmax (which of K classes?).\n"
-            "Each is a model with its own loss and optimizer; an update of either moves the body of both.",
-            {"real": shared_d, "class": shared_c},
+            "One backbone under two output layers, a sigmoid (is it real?) and a softmax (which of K classes?).\n"
+            "Each is a model with its own loss and optimizer; an update of either moves the backbone of both.",
+            {"real": compiled(shared_d, REAL_LOSS), "class": compiled(shared_c, CLASS_LOSS)},
             {"discriminator1_plot.png": shared_d, "discriminator2_plot.png": shared_c},
         ),
         Variant(
             "2. One model, two outputs",
             "The same two output layers in one model, with one optimizer and the sum of both losses.\n"
             "The softmax has K + 1 classes: unlabelled and generated images carry the extra one.",
-            {"real": single_output(multi_output, "real"), "class": single_output(multi_output, "class")},
+            {"real": single_output(multi_output, "real", REAL_LOSS),
+             "class": single_output(multi_output, "class", CLASS_LOSS)},
             {"multioutput_discriminator_plot.png": multi_output},
         ),
         Variant(
             "3. Stacked (what sgan_mnist.py trains)",
-            "One output layer of K class logits: their softmax is the classifier, and D(x), as above, says\n"
-            "how real. Neither has a weight of its own: whatever one head learns, the other knows.",
-            {"real": stacked_d, "class": stacked_c},
+            "One output layer of K class logits: their softmax is the classifier, and D(x), as above, says how real\n"
+            "an image is. Neither head has a weight of its own: an update of either moves all that the other uses.",
+            {"real": compiled(stacked_d, REAL_LOSS), "class": compiled(stacked_c, CLASS_LOSS)},
             {"stacked_discriminator1_plot.png": stacked_d, "stacked_discriminator2_plot.png": stacked_c},
         ),
     ]
 
 
-# ------------------------------------------------------------------------------------------------------------
-# What the heads of a variant share
-# ------------------------------------------------------------------------------------------------------------
-
-
-def count_weights(heads):
-    """Counts the weights of a dict of heads: (all, shared by every head, {head: its own}).
+def count_weights(*models):
+    """How many numbers the models hold, those that they share counted once.
 
     Weights are told apart as objects: two layers that hold equal values share nothing.
     """
-    sizes = {id(weight): int(np.prod(weight.shape)) for model in heads.values() for weight in model.weights}
-    weights = {name: {id(weight) for weight in model.weights} for name, model in heads.items()}
-    shared = set.intersection(*weights.values())
-    own = {name: sum(sizes[i] for i in ids - shared) for name, ids in weights.items()}
-    return sum(sizes.values()), sum(sizes[i] for i in shared), own
+    weights = {id(weight): weight for model in models for weight in model.weights}
+    return sum(int(np.prod(weight.shape)) for weight in weights.values())
 
 
 def change_of_other_head(heads, updated):
-    """Makes one update through the head `updated` and returns the largest change of the other's prediction.
+    """Make one update through the head `updated` and return the largest change of the other's prediction.
 
     The batch is the same each time: 16 images of noise, all "real", of classes 0, 1, 2, … in turn.
     """
@@ -178,13 +221,12 @@ def change_of_other_head(heads, updated):
     return float(ops.max(ops.abs(after - before)))
 
 
-# ------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------------------
 # What is printed and drawn
-# ------------------------------------------------------------------------------------------------------------
 
 
 def print_activation_table():
-    """Prints what the stacked discriminator makes of three equal class logits."""
+    """Print what the stacked discriminator makes of three equal class logits."""
     print("D(x) = Z / (Z + 1), Z the sum of exp(logit) over the classes: how the stacked discriminator reads")
     print("from its class logits whether an image is real. One large logit is enough; none means fake.\n")
     print("    three logits of    D(x)")
@@ -194,25 +236,26 @@ def print_activation_table():
 
 
 def print_variant(variant):
-    """Prints a variant's outputs, losses and weights, and what an update through a head does to the other."""
+    """Print a variant's outputs, losses and weights, and what an update through a head does to the other."""
     print(f"\n{variant.title}")
     print("    " + variant.explanation.replace("\n", "\n    "))
     for name, model in variant.heads.items():
         print(f"    output   {name}: (n, {model.output_shape[1]}), loss {model.loss}")
-    total, shared, own = count_weights(variant.heads)
+    total = count_weights(*variant.heads.values())
     if len(variant.heads) == 1:
         print(f"    weights  {total:,}")
         print("    sharing  none: there is only one head")
         return
-    of_heads = ", ".join(f"{size:,} of {name} alone" for name, size in own.items())
-    print(f"    weights  {total:,}: {shared:,} shared, {of_heads}")
+    real, classes = (count_weights(head) for head in (variant.heads["real"], variant.heads["class"]))
+    print(f"    weights  {total:,}: {real + classes - total:,} shared, {total - classes:,} of real alone, "
+          f"{total - real:,} of class alone")
     for updated, other in (("real", "class"), ("class", "real")):
         change = change_of_other_head(variant.heads, updated)
         print(f"    sharing  one update through {updated} changed output {other} by up to {change:.5f}")
 
 
 def draw(variants, folder):
-    """Writes the variants' pictures into `folder`, or says in one line what to install for that."""
+    """Write the variants' pictures into `folder`, or say in one line what to install for that."""
     try:
         for variant in variants:
             for file_name, model in variant.pictures.items():
@@ -231,16 +274,15 @@ def main(argv=None):
     parser = ArgumentParser(description="Build, explain and draw four discriminators for a GAN.")
     parser.add_argument("--out", metavar="FOLDER", help="for pictures of the networks (default: runs/variants)")
     parser.add_argument("--compare", action="store_true", help="train the three and the classifier alone, and compare "
-                        "them: python -m studies.study variants, whose options it takes ([--epochs N] [--seeds K] "
+                        "them: python -m sgan.studies variants, whose options it takes ([--epochs N] [--splits K] "
                         "[--jobs N] [--data D] [--results FOLDER] ...)")
     args, others = parser.parse_known_args(argv)
     if args.compare:
         if args.out:
             parser.error("--out: is for the pictures of the networks; with --compare it is --results")
-        from studies import study  # here, as nothing else needs it
-
-        study.main(["variants", *others])
-        return
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}  # in whatever folder this was started
+        study = [sys.executable, "-m", "sgan.studies", "variants", *others]
+        os.execve(sys.executable, study, environment)
     if others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
 

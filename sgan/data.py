@@ -15,24 +15,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import keras
 import numpy as np
+
+from sgan.command_line import InputError
+from sgan.synthetic_digits import draw_digits
 
 # Of the file that keras.datasets.mnist downloads: Keras deletes a cached file that has another hash.
 MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+MNIST_FINGERPRINT = "9b3e06386e3ac883"  # of the images and labels in it, see Dataset.fingerprint
 STALL_SECONDS = 15  # a download that brings nothing for so long is given up
 DOWNLOAD_SECONDS = 600  # and so is one that trickles for longer than this
-
-FONTS = (
-    *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique"),
-    *("DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSansMono-Oblique", "DejaVuSansMono-BoldOblique"),
-    *("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic"),
-    *("STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic", "STIXGeneralBolIta"),
-    *("cmr10", "cmb10", "cmss10", "cmti10", "cmtt10"),
-)
-
-
-class InputError(ValueError):
-    """Something the user can mend: shown as one line on standard error, exit status 2."""
 
 
 class Dataset(NamedTuple):
@@ -60,6 +53,11 @@ class Dataset(NamedTuple):
         return digest.hexdigest()[:16]
 
 
+def synthetic_digits(n_train=12000, n_test=2000, seed=0):
+    """The Dataset of digits drawn from fonts: see synthetic_digits.py."""
+    return Dataset("synthetic", *draw_digits(n_train, (seed, 0)), *draw_digits(n_test, (seed, 1)))
+
+
 def load_real_samples(source="auto"):
     """The Dataset of "auto", "mnist", "synthetic" or an .npz file's path; InputError where it cannot be had.
 
@@ -82,12 +80,12 @@ def load_real_samples(source="auto"):
         return synthetic_digits()._replace(warning=warning)
 
 
-# ---------------------------------------------------------------------------------------------- MNIST
+# --------------------------------------------------------------------------------------------------------------
+# MNIST
+
 
 def _cached_mnist():
     """Where Keras keeps its mnist.npz, by the rule of keras.utils.get_file, whether it is there or not."""
-    import keras  # noqa: F401  (it makes its folder when imported)
-
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     cached = home / "datasets" / "mnist.npz"
     if cached.exists() or os.access(home, os.W_OK):
@@ -119,8 +117,6 @@ def _download_mnist(target):
     Keras' wait has no limit, so it happens in a thread that can be left behind. Keras also writes straight to
     the name it is given: under the final name a download that was killed would leave half a file there.
     """
-    import keras
-
     print(f"Downloading MNIST (11 MB) to {target}", flush=True)
     part = target.with_name(f"mnist-{os.getpid()}.npz")
     failures = []
@@ -151,7 +147,9 @@ def _download_mnist(target):
             part.unlink()
 
 
-# ------------------------------------------------------------------------------------- the user's own file
+# --------------------------------------------------------------------------------------------------------------
+# The user's own file
+
 
 def _one_line(error):
     return " ".join(str(error).split()) or type(error).__name__
@@ -170,7 +168,7 @@ def _read_npz(path):
     try:
         with np.load(path, allow_pickle=False) as file:
             for key in {"x_train", "y_train", "x_test", "y_test"}.intersection(file.files):
-                arrays[key] = _read_images(file, key) if key.startswith("x") else file[key]
+                arrays[key] = file[key]
                 if not isinstance(arrays[key], np.ndarray):  # NumPy hands out other members as bytes
                     raise ValueError(f"{key} is not an array")
     except Exception as error:  # zipfile, zlib and NumPy raise a dozen kinds on a damaged file
@@ -228,99 +226,3 @@ def _checked_set(path, split, arrays):
     if labels.max() < 0:
         raise InputError(f"{path}: every label in {y} is -1 (no label)")
     return images.reshape(*images.shape[:3], -1), labels
-
-
-def _read_images(file, key):
-    """file[key] of an open .npz file, read straight to where TensorFlow can use it: see `aligned`."""
-    with file.zip.open(f"{key}.npy") as member:
-        version = np.lib.format.read_magic(member)
-        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        shape, fortran_order, dtype = read_header[version](member)
-        if dtype != np.uint8 or fortran_order or not shape:
-            return file[key]
-        images = aligned_empty(shape, dtype)
-        pixels = images.reshape(-1)
-        for start in range(0, len(pixels), 2**24):
-            part = pixels[start:start + 2**24]
-            part[:] = np.frombuffer(member.read(len(part)), np.uint8)
-        return images
-
-
-def aligned_empty(shape, dtype):
-    """Like np.empty, at an address divisible by 64."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    buffer = np.empty(size + 64, np.uint8)
-    start = -buffer.ctypes.data % 64
-    return buffer[start:start + size].view(dtype).reshape(shape)
-
-
-def aligned(array):
-    """The array, copied if need be to an address divisible by 64, where TensorFlow can use it without a copy."""
-    if not array.ctypes.data % 64 and array.flags.c_contiguous and array.flags.writeable:
-        return array
-    copy = aligned_empty(array.shape, array.dtype)
-    copy[...] = array
-    return copy
-
-
-# ----------------------------------------------------------------------------------------- synthetic digits
-
-def synthetic_digits(n_train=12000, n_test=2000, seed=0):
-    """A Dataset of 28x28 white digits on black, as many of each class, the same for the same seed.
-
-    Each comes from one of the FONTS, in a random stroke width, rotated, scaled, sheared, shifted, pulled at
-    its corners and overlaid with noise.
-    """
-    glyphs = _draw_glyphs()
-    train, test = (_draw_digits(n, glyphs, np.random.default_rng((seed, split)))
-                   for split, n in enumerate((n_train, n_test)))
-    return Dataset("synthetic", *train, *test)
-
-
-def _draw_glyphs(height=40):
-    """Every digit in every font and stroke: glyphs[digit] is a list of PIL pictures with the digit centred.
-
-    They are drawn at twice the final size, `height` pixels tall (20 in the end, as MNIST's digits are).
-    """
-    import matplotlib
-    from PIL import Image, ImageDraw, ImageFont
-
-    folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
-    glyphs = [[] for _ in range(10)]
-    for name in FONTS:
-        font = ImageFont.truetype(folder / f"{name}.ttf", 100, layout_engine=ImageFont.Layout.BASIC)
-        font = font.font_variant(size=round(100 * height / font.getmask("8").size[1]))
-        strokes = range(2 if "Bol" in name or name == "cmb10" else 4)  # a fatter bold 3 would be an 8
-        for digit in range(10):
-            left, top, right, bottom = font.getbbox(str(digit))
-            for stroke in strokes:
-                picture = Image.new("L", (2 * height, 2 * height))
-                corner = height - (left + right) / 2, height - (top + bottom) / 2
-                ImageDraw.Draw(picture).text(corner, str(digit), 255, font, stroke_width=stroke)
-                glyphs[digit].append(picture)
-    return glyphs
-
-
-def _draw_digits(n, glyphs, rng):
-    """Images uint8 (n, 28, 28, 1) and labels int64 (n,)."""
-    from PIL import Image
-
-    labels = rng.permutation(np.arange(n) % 10)
-    # For each image, where in the glyph's picture its four corners lie (in units of half its size).
-    angle, shear = rng.normal(0, np.radians(9), n), rng.normal(0, 0.15, n)
-    width, height = 1 / rng.uniform(0.85, 1.1, (2, n))
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    stretch = np.array([[width, shear], [np.zeros(n), height]])
-    square = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]])  # PIL's order: upper left, lower left, ...
-    corners = np.einsum("ijn,jkn,ck->nci", stretch, turn, square)
-    corners += rng.normal(0, 0.05, (n, 1, 2)) + rng.normal(0, 0.05, (n, 4, 2))
-
-    images = np.empty((n, 28, 28), np.float32)
-    for image, label, quad in zip(images, labels, corners):
-        glyph = glyphs[label][rng.integers(len(glyphs[label]))]
-        quad = glyph.width / 2 + 28 * quad  # pixels of the glyph: 56 across become 28
-        warped = glyph.transform((56, 56), Image.Transform.QUAD, quad.ravel(), Image.Resampling.BILINEAR)
-        image[:] = warped.reduce(2)
-    images *= rng.uniform(0.7, 1, (n, 1, 1))
-    images += rng.uniform(0, 25, (n, 1, 1)) * rng.standard_normal(images.shape, np.float32)
-    return images.clip(0, 255).astype(np.uint8)[..., None], labels

@@ -1,23 +1,24 @@
-"""Images to develop a recipe on: training images alone, so that no test image has a say in it.
+"""Images to develop a recipe on: training images only, so that no test image has a say in it.
 
-    python -m studies.development development.npz
-    python -m studies.study ablation --data development.npz --results results/development
+    python -m sgan.studies.development development.npz
+    python -m sgan.studies ablation --data development.npz
 
 Writes a file as Keras' mnist.npz: five sixths of the training images, drawn at random (of MNIST's 50,000), as its
 training set, the others as its "test set".
 """
 
-import signal
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the long imports: no traceback
-
 from pathlib import Path
 
 import numpy as np
 
-from mnist_data import InputError, load_real_samples
-from run_folder import ArgumentParser, run_command, written_whole
+import sgan
+
+if __name__ == "__main__":
+    sgan.begin_script()
+
+from sgan.command_line import ArgumentParser, InputError, run_command
+from sgan.data import load_real_samples
+from sgan.files import written_whole
 
 SPLIT_SEED = 99
 

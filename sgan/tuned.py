@@ -1,73 +1,79 @@
-"""The SGAN tuned: the idea of sgan_mnist.py taken as far as it goes in minutes, on a CPU.
+"""The tuned SGAN: the idea of sgan_mnist.py taken as far as it goes in minutes on a CPU.
 
-    python -m studies.tuned
+    python -m sgan.tuned
 
-Still one network with K class logits that is classifier and discriminator, D(x) = Z / (Z + 1), and a generator, both
-quicker, with noise and dropout in the one and BatchNormalization in the other. What is added, in the order of the step,
-with the names by which `--without` leaves it out (`unlabelled-images`: all of 3 to 7), to see what it is worth:
+Still one network with K class logits that is both classifier and discriminator, D(x) = Z / (Z + 1), and a generator.
+Both are smaller and faster; the discriminator has noise and dropout, the generator BatchNormalization. What is added, in
+the order of the step, with the names by which `--without` leaves it out (`unlabelled-images` leaves out 3 to 7):
 
-1. Average (`average`). The classifier that is kept has a moving average of the weights, whose answers are as a rule
-   better and steadier than those of any single step's (Tarvainen and Valpola 2017, Mean teachers, arXiv 1703.01780).
-   It reaches back over a ninth of the steps so far (polynomial decay: Shamir and Zhang 2013, arXiv 1212.1824), gives
-   its opinion first in a step, and is updated last.
-2. Augmentation (`augmentation`, `growth`). Every real image is turned, sheared, scaled, shifted and bent a little, as
-   other hands would have written it (Simard et al. 2003, Best practices for convolutional neural networks); never
-   mirrored, which digits are not. What the generator learns to draw are such images.
-   Unlabelled images are warped less at first: while the classifier knows little, a seven that is turned far enough
-   becomes a two for it, and with that it would have to agree.
-3. Clutter (`clutter`). Pieces of other images are drawn over half of a step's real images at first, over none at last
-   (Mnih et al. 2014, Recurrent models of visual attention, arXiv 1406.6247, put such fragments around digits). A
-   classifier that has learnt to overlook a stroke takes a seven with a bar for a seven, though no labelled one has a
-   bar; else such a way of writing may get a wrong class in the first few hundred steps, and keep it.
-4. Information (`information`). The average's answer to an unlabelled image and the discriminator's to the augmented
-   image are to say as much as possible about each other: to agree, to be sure, and to use all classes (Ji et al. 2019,
-   Invariant information clustering, arXiv 1807.06653).
-5. Balance (`balance`). Over a batch the classes are to be equally frequent, at first even more than the information
-   alone wants it: from two labels a class, one class may else swallow another (Springenberg 2016, CatGAN, arXiv
-   1511.06390).
-   Labels first (`labels-first`): in the first steps information and balance have no weight. They would divide the
-   images into classes before the few labels have said which, and such classes stay for long.
-6. Pseudo-labels (`pseudo-labels`). Where the average is sure of an unlabelled image, its answer is the class that the
-   augmented image is trained on; at first with no weight, as wrong answers confirm themselves (Sohn et al. 2020,
-   FixMatch, arXiv 2001.07685; growing: Lee 2013, Pseudo-label).
-7. Generator (`generator`). As in sgan_mnist.py it learns to have its images taken for real ones, and the discriminator
-   to tell them from the unlabelled ones; without it, neither is trained. Here one pass of its images through the
-   discriminator serves the updates of both networks, and the discriminator has one update, for the sum of all losses.
+1. Teacher (`teacher`). The classifier that is kept has a moving average of the weights, whose predictions are usually
+   better and steadier than those of any single step's weights (Tarvainen and Valpola 2017, Mean teachers, arXiv
+   1703.01780). It averages over about a ninth of the steps so far (polynomial decay: Shamir and Zhang 2013, arXiv
+   1212.1824). It predicts first in a step and is updated last.
+2. Augmentation (`augmentation`). Every real image is slightly rotated, sheared, scaled, shifted and bent (elastic
+   deformation), as if somebody else had written it (Simard et al. 2003, Best practices for convolutional neural
+   networks). It is never mirrored: a mirrored digit is no digit. The generator learns to make such augmented images.
+   Ramp-up (`ramp-up`): unlabelled images are warped less at first. An early classifier takes a seven that is rotated
+   far enough for a two, and would then be trained to agree with that.
+3. Clutter (`clutter`). Pieces of other images are drawn over half of a step's real images at first, over none at the
+   end (Mnih et al. 2014, Recurrent models of visual attention, arXiv 1406.6247, put such fragments around digits). A
+   classifier that has learned to ignore a stray stroke recognises a seven with a bar even if no labelled seven has
+   one. Without clutter, such a style may be assigned to a wrong class in the first few hundred steps and stay there.
+4. Mutual information (`mutual-information`). The mutual information between the teacher's prediction for an unlabelled
+   image and the discriminator's for the augmented image is maximised: the two should agree, be confident, and use all
+   classes (Ji et al. 2019, Invariant information clustering, arXiv 1807.06653).
+5. Marginal entropy (`marginal-entropy`). Over a batch all classes should be equally frequent, at first even more
+   strongly than the mutual information demands: with two labels per class, one class may otherwise absorb another
+   (Springenberg 2016, CatGAN, arXiv 1511.06390).
+   Supervised warm-up (`supervised-warm-up`): in the first steps 4 and 5 have no weight. They would divide the images
+   into classes before the few labels have said which, and such a division lasts.
+6. Pseudo-labels (`pseudo-labels`). Where the teacher is confident about an unlabelled image, its prediction is the
+   class that the augmented image is trained on. The weight starts at zero, as wrong predictions would confirm
+   themselves (Sohn et al. 2020, FixMatch, arXiv 2001.07685; ramp-up: Lee 2013, Pseudo-label).
+7. Generator (`generator`). As in sgan_mnist.py, it learns to make images that are taken for real ones, and the
+   discriminator to tell them from the unlabelled images; without it, neither loss is there. One pass of the generated
+   images through the discriminator serves the updates of both networks, and the discriminator has one update, for the
+   sum of all losses.
 
-Measured (README, five draws of labels each): 0.71 ± 0.05 % test error with 100 labels, 0.72 ± 0.07 % with 50, 0.71 ±
-0.04 % with 20, 0.63 ± 0.05 % with 1,000, after 4,200 steps. Those with 100 labels took 425 to 448 s on two CPU cores,
-evaluations left out (TensorFlow 2.21.0, Keras 3.15.1).
+Measured (README, five label splits each): 0.71 ± 0.05 % test error with 100 labels, 0.72 ± 0.07 % with 50, 0.71 ±
+0.04 % with 20, 0.63 ± 0.05 % with 1,000, after 4,200 steps. Those with 100 labels took 425 to 448 s on two CPU cores
+(AVX2), evaluations left out (TensorFlow 2.21.0, Keras 3.15.1).
 """
 
-import signal
 from dataclasses import dataclass
+from typing import ClassVar
+
+import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the long imports: no traceback
+    sgan.begin_script()
 
-from sgan_mnist import (  # first: it sets Keras up
-    Settings, custom_activation, define_discriminator, generate_latent_points, generate_real_samples, main, on_device,
-    setting
-)
-
-# isort: split
 import keras
 import tensorflow as tf
 from keras import layers, ops
 
-from mnist_data import InputError
-from run_folder import run_command
+from sgan.command_line import InputError, flag, option, run_command
+from sgan.run_folder import start_run
+from sgan.training_loop import Training
+from sgan_mnist import (
+    Settings, custom_activation, define_discriminator, generate_latent_points, generate_real_samples,
+    select_supervised_samples, train
+)
 
 # --------------------------------------------------------------------------------------------------------------
 # Settings: those of sgan_mnist.py, with other defaults, and a few more
 
 RECIPE = 8  # raised with each change of what a step does: runs of different recipes must not be averaged
-INGREDIENTS = ("unlabelled-images", "generator", "information", "balance", "labels-first", "pseudo-labels",
-               "augmentation", "growth", "clutter", "average")
-NEEDS = {  # without these an ingredient is left out, too
-    "generator": ("unlabelled-images",), "information": ("unlabelled-images",), "balance": ("unlabelled-images",),
-    "labels-first": ("unlabelled-images",), "pseudo-labels": ("unlabelled-images",), "growth": ("augmentation",),
-    "clutter": ("augmentation", "unlabelled-images"),  # it is made of the latter, and is augmentation of a kind
+INGREDIENTS = ("unlabelled-images", "generator", "mutual-information", "marginal-entropy", "supervised-warm-up",
+               "pseudo-labels", "augmentation", "ramp-up", "clutter", "teacher")
+NEEDS = {  # without one of these an ingredient is left out, too
+    "generator": ("unlabelled-images",),
+    "mutual-information": ("unlabelled-images",),
+    "marginal-entropy": ("unlabelled-images",),
+    "supervised-warm-up": ("unlabelled-images",),
+    "pseudo-labels": ("unlabelled-images",),
+    "ramp-up": ("augmentation",),
+    "clutter": ("augmentation", "unlabelled-images"),  # it is made of the latter, and is a kind of augmentation
 }
 
 
@@ -75,22 +81,24 @@ NEEDS = {  # without these an ingredient is left out, too
 class TunedSettings(Settings):
     """Train the tuned SGAN: a classifier from a few labelled images and many unlabelled ones, in minutes."""
 
-    epochs: int = setting(7, "of --steps-per-epoch steps each; what grows or falls does so over all of them", least=1)
-    steps_per_epoch: int = setting(600, "models and pictures are saved after each epoch", least=1)
-    batch_size: int = setting(100, "unlabelled images a step", least=2)
-    labelled_batch: int = setting(50, "labelled images a step", least=1)
-    generated_batch: int = setting(25, "generated images a step", least=1)
-    learning_rate: float = setting(1e-3, "of both Adam optimizers")
-    beta_1: float = setting(0.9, "of the discriminator's Adam; the generator's is 0.5")
-    confidence: float = setting(0.95, "probability from which on an answer of the average is a pseudo-label")
-    adversarial_weight: float = setting(0.15, "of the two losses of the unsupervised head; the labelled one has 1")
-    information_weight: float = setting(2.0, "of the mutual information")
-    balance_weight: float = setting(4.0, "of the balance of the classes, at first; it falls evenly to 0")
-    labels_first: int = setting(100, "first steps, in which information and balance have no weight", least=0)
-    without: str = setting("nothing", f"leave out, A,B,..., with what needs it, any of {', '.join(INGREDIENTS)}")
-    out: str = setting("runs/tuned", "folder of the run")
-    half_is_generated = False
-    may_change = ()  # not --epochs: what grows or falls over the run depends on the number of steps
+    epochs: int = option(7, "of --steps-per-epoch steps each; all schedules run over the whole training", least=1)
+    steps_per_epoch: int = option(600, "models and pictures are saved after each epoch", least=1)
+    batch_size: int = option(100, "unlabelled images a step", least=2)
+    labelled_batch: int = option(50, "labelled images a step", least=1)
+    generated_batch: int = option(25, "generated images a step", least=1)
+    learning_rate: float = option(1e-3, "of both Adam optimizers")
+    beta_1: float = option(0.9, "of the discriminator's Adam; the generator's is 0.5")
+    confidence: float = option(0.95, "the teacher's predictions of at least this probability are pseudo-labels")
+    adversarial_weight: float = option(0.15, "of the two losses of the unsupervised head; the labelled one has 1")
+    mutual_information_weight: float = option(2.0, "of the mutual information")
+    marginal_entropy_weight: float = option(4.0, "of the marginal entropy, at first; it falls linearly to 0")
+    warm_up_steps: int = option(100, "first steps, in which mutual information and marginal entropy have no weight",
+                                least=0)
+    without: str = option("nothing", f"leave out, A,B,..., with what needs it, any of {', '.join(INGREDIENTS)}")
+    out: str = option("runs/tuned", "folder of the run")
+    COMMAND: ClassVar = "python -m sgan.tuned"
+    MAY_CHANGE: ClassVar = ()  # not the epochs: the schedules depend on the number of steps
+    HALF_GENERATED: ClassVar = False
 
     def check(self):
         super().check()
@@ -98,10 +106,10 @@ class TunedSettings(Settings):
             raise InputError(f"--without {self.without}: choose among {', '.join(INGREDIENTS)}")
         if not 0 <= self.confidence < 1:
             raise InputError(f"--confidence {self.confidence}: must be from 0 to below 1")
-        for name in "adversarial", "information", "balance":
-            weight = getattr(self, f"{name}_weight")
+        for name in "adversarial_weight", "mutual_information_weight", "marginal_entropy_weight":
+            weight = getattr(self, name)
             if not 0 <= weight < float("inf"):
-                raise InputError(f"--{name}-weight {weight}: must be at least 0 and finite")
+                raise InputError(f"{flag(name)} {weight}: must be at least 0 and finite")
 
     def has(self, ingredient):
         """Whether the training has an ingredient, one of INGREDIENTS."""
@@ -114,9 +122,9 @@ class TunedSettings(Settings):
 AUGMENTATION = {
     "rotation": 0.25, "shear": 0.2, "scaling": 0.15,  # at most: radians, share of the height, share of the size
     "shift": 0.09,  # at most, share of the size: 2.5 of 28 pixels
-    "bending": 0.036,  # standard deviation, share of the size: 1 of 28 pixels, at each knot of a 5 x 5 grid
-    "start": 0.35,  # share of all of them, for unlabelled images, at the first step; it grows evenly to 1 at the last
-    "cluttered": 0.5,  # share of the images that get clutter, at the first step; it falls evenly to 0 at the last
+    "elastic": 0.036,  # standard deviation, share of the size: 1 of 28 pixels, at each knot of a 5 x 5 grid
+    "start": 0.35,  # share of all of these, for unlabelled images, at the first step; it grows linearly to 1 at the last
+    "cluttered": 0.5,  # share of the images that get clutter, at the first step; it falls linearly to 0 at the last
     "window": 0.43,  # height and width of a piece of clutter, at most, share of the size: 12 of 28 pixels
 }
 
@@ -140,7 +148,7 @@ def random_warp(shape, strength, seed):
     y, x = (1 + uniform("scaling")) * y, (1 + uniform("scaling")) * x
     x = x + shear * y
     y, x = ops.cos(angle) * y + ops.sin(angle) * x, ops.cos(angle) * x - ops.sin(angle) * y
-    bend = strength * AUGMENTATION["bending"] * size * keras.random.normal((n, 5, 5, 2), seed=seed)
+    bend = strength * AUGMENTATION["elastic"] * size * keras.random.normal((n, 5, 5, 2), seed=seed)
     bend = ops.image.resize(bend, (height, width), interpolation="bilinear")
     rows = y + (height - 1) / 2 + height * uniform("shift") + bend[..., 0]
     columns = x + (width - 1) / 2 + width * uniform("shift") + bend[..., 1]
@@ -189,7 +197,7 @@ def leaky(x):
     return layers.LeakyReLU(negative_slope=0.1)(x)
 
 
-def tuned_body(images):
+def tuned_backbone(images):
     """Images (n, H, W, C) in [-1, 1] to features (n, 128): three convolutions, a dense layer, noise and dropout."""
     x = layers.GaussianNoise(0.15, name="noise")(images)
     x = leaky(layers.Conv2D(32, 5, strides=2, padding="same", kernel_initializer="he_normal", name="conv_1")(x))
@@ -206,11 +214,11 @@ def tuned_generator(latent_dim, out_shape=(28, 28, 1)):
     height, width, channels = out_shape
     points = keras.Input((latent_dim,), name="latent_points")
     x = layers.Dense(height // 4 * (width // 4) * 64, name="dense")(points)
-    x = leaky(layers.BatchNormalization(name="normal_1")(x))
+    x = leaky(layers.BatchNormalization(name="batch_norm_1")(x))
     x = layers.Reshape((height // 4, width // 4, 64), name="reshape")(x)
     x = layers.Conv2DTranspose(32, 4, strides=2, padding="same", name="upsample")(x)
-    x = leaky(layers.BatchNormalization(name="normal_2")(x))
-    x = layers.Conv2DTranspose(channels, 4, strides=2, padding="same", activation="tanh", name="drawing")(x)
+    x = leaky(layers.BatchNormalization(name="batch_norm_2")(x))
+    x = layers.Conv2DTranspose(channels, 4, strides=2, padding="same", activation="tanh", name="image")(x)
     return keras.Model(points, x, name="g_model")
 
 
@@ -223,17 +231,18 @@ def entropy(probabilities):
     return -ops.sum(probabilities * ops.log(ops.maximum(probabilities, 1e-7)))
 
 
-def information_and_balance(first, second):
-    """What the answers to two views of the same images, class probabilities (n, K), say about each other, in nats.
+def information_and_entropy(first, second):
+    """Mutual information of the predictions for two views of the same images, and their marginal entropy, in nats.
 
-    P_jk, the mean over images of first_j second_k, made symmetric, is the joint distribution of both answers. Returns
-    their mutual information 2 H(P_j) - H(P_jk) (Ji et al. 2019, section 3.1), which is highest where both views get the
-    same sure answer and all answers are equally frequent, and H(P_j), the entropy of the answers; at most log K each.
+    P_jk, the mean over images of first_j second_k, made symmetric, is the joint distribution of both predictions, given
+    as class probabilities (n, K). Returns their mutual information 2 H(P_j) - H(P_jk) (Ji et al. 2019, section 3.1),
+    which is highest where both predictions are the same, confident, and use all classes equally often, and H(P_j), the
+    entropy of their mean; both are at most log K.
     """
     joint = ops.matmul(ops.transpose(first), second) / first.shape[0]
     joint = (joint + ops.transpose(joint)) / 2
-    balance = entropy(ops.sum(joint, axis=0))
-    return 2 * balance - entropy(joint), balance
+    marginal = entropy(ops.sum(joint, axis=0))
+    return 2 * marginal - entropy(joint), marginal
 
 
 def unsupervised_loss(logits, real):
@@ -242,51 +251,53 @@ def unsupervised_loss(logits, real):
     return ops.mean(keras.losses.binary_crossentropy(target, custom_activation(logits)))
 
 
-class TunedSGAN(keras.Model):
-    """A generator and a discriminator in training; `fit` it on the numbers of the steps to make, as `SGAN`.
+class TunedSGAN(Training):
+    """A generator, a discriminator and its teacher in training.
 
     Args:
         settings: a `TunedSettings`.
         labelled: (images, labels): uint8 (n, H, W, C) and integers (n,).
         unlabelled_images: uint8 (N, H, W, C).
         n_classes: K.
-        steps: of the whole training, over which clutter and balance fall to zero, while augmentation and the weight of
-            the pseudo-labels grow.
+        steps: of the whole training, over which clutter and the weight of the marginal entropy fall to zero, while the
+            augmentation and the weight of the pseudo-labels grow.
     """
 
     def __init__(self, settings, labelled, unlabelled_images, n_classes, steps):
-        super().__init__(name="tuned_sgan")
+        super().__init__("tuned_sgan", ("c_loss", "c_accuracy", "d_loss_real", "d_loss_fake", "g_loss",
+                                        "mutual_information", "marginal_entropy", "pseudo_label_loss", "mask_rate"),
+                         settings.seed)
         self.settings, self.steps = settings, steps
         image_shape = unlabelled_images.shape[1:]
         self.g_model = tuned_generator(settings.latent_dim, image_shape)
-        _, classifier = define_discriminator(image_shape, n_classes, tuned_body)
+        _, classifier = define_discriminator(image_shape, n_classes, tuned_backbone)
         logits = classifier.get_layer("class_logits").output  # both heads are in the losses
         self.discriminator = keras.Model(classifier.input, logits, name="discriminator")
-        self.c_model = keras.models.clone_model(classifier)
+        self.c_model = keras.models.clone_model(classifier)  # the teacher
         self.c_model.set_weights(classifier.get_weights())
         self.c_model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-        self.labelled = [on_device(values) for values in labelled]
-        self.unlabelled = [on_device(unlabelled_images)]
-        self.seed_generator = keras.random.SeedGenerator(settings.seed)
+        self.labelled = [tf.constant(values) for values in labelled]
+        self.unlabelled = [tf.constant(unlabelled_images)]
 
         self.d_optimizer = keras.optimizers.Adam(settings.learning_rate, beta_1=settings.beta_1)
         self.g_optimizer = keras.optimizers.Adam(settings.learning_rate, beta_1=0.5)
         self.d_optimizer.build(self.discriminator.trainable_weights)
         self.g_optimizer.build(self.g_model.trainable_weights)
-        figures = ("c_loss", "c_accuracy", "d_loss_real", "d_loss_fake", "g_loss", "information", "balance",
-                   "pseudo_label_loss", "sure_share")
-        self.means = [keras.metrics.Mean(name) for name in figures]
-        self.built = True
 
     @property
-    def metrics(self):
-        return self.means
+    def optimizers(self):
+        return [self.d_optimizer, self.g_optimizer]
+
+    @property
+    def discriminators(self):
+        """The model through which the discriminator is trained."""
+        return (self.discriminator,)
 
     def augmented(self, labelled_images, unlabelled_images, progress):
-        """Both, (n, H, W, C) each, one after the other; the unlabelled ones are warped less at first, and all are
+        """Both, (n, H, W, C) each, one after the other; unlabelled images are warped less at first, and all are
         cluttered, less and less, with the progress from 0 to 1."""
         if self.settings.has("augmentation"):
-            start = AUGMENTATION["start"] if self.settings.has("growth") else 1
+            start = AUGMENTATION["start"] if self.settings.has("ramp-up") else 1
             labelled_images = augment(labelled_images, 1, self.seed_generator)
             unlabelled_images = augment(unlabelled_images, start + (1 - start) * progress, self.seed_generator)
         images = ops.concatenate([labelled_images, unlabelled_images])
@@ -296,18 +307,18 @@ class TunedSGAN(keras.Model):
         return images
 
     def train_step(self, data):
-        """One step; `data`, its number, is not needed. Returns the step's own figures."""
+        """One step; `data`, its number, is not needed. Returns the step's own metrics."""
         settings, seed, cross_entropy = self.settings, self.seed_generator, keras.losses.sparse_categorical_crossentropy
         labelled_images, labels = generate_real_samples(self.labelled, settings.labelled_batch, seed)
         (unlabelled_images,) = generate_real_samples(self.unlabelled, settings.batch_size, seed)
         noise = generate_latent_points(settings.latent_dim, settings.generated_batch, seed)
         step = self.d_optimizer.iterations
         progress = ops.cast(step, "float32") / self.steps  # from 0 to 1
-        labels_first = settings.labels_first if settings.has("labels-first") else 0
-        under_way = ops.cast(step >= labels_first, "float32")  # 0 or 1
+        warm_up_steps = settings.warm_up_steps if settings.has("supervised-warm-up") else 0
+        warm = ops.cast(step >= warm_up_steps, "float32")  # 0 or 1
 
-        opinions = self.c_model(unlabelled_images, training=False)  # of the average, on images as they are
-        sure = ops.cast(ops.max(opinions, axis=-1) >= settings.confidence, "float32")
+        teacher_probabilities = self.c_model(unlabelled_images, training=False)  # for images as they are
+        mask = ops.cast(ops.max(teacher_probabilities, axis=-1) >= settings.confidence, "float32")
         images = self.augmented(labelled_images, unlabelled_images, progress)
 
         with tf.GradientTape() as d_tape:
@@ -315,16 +326,16 @@ class TunedSGAN(keras.Model):
             labelled_logits, unlabelled_logits = ops.split(logits, [settings.labelled_batch])
             d_loss = ops.mean(cross_entropy(labels, labelled_logits, from_logits=True))
             losses = {"c_loss": d_loss}
-            information, balance = information_and_balance(opinions, ops.softmax(unlabelled_logits))
-            if settings.has("information"):
-                losses["information"] = information
-                d_loss -= under_way * settings.information_weight * information  # the more, the better
-            if settings.has("balance"):
-                losses["balance"] = balance
-                d_loss -= under_way * settings.balance_weight * (1 - progress) * balance
+            information, marginal = information_and_entropy(teacher_probabilities, ops.softmax(unlabelled_logits))
+            if settings.has("mutual-information"):
+                losses["mutual_information"] = information
+                d_loss -= warm * settings.mutual_information_weight * information  # maximised
+            if settings.has("marginal-entropy"):
+                losses["marginal_entropy"] = marginal
+                d_loss -= warm * settings.marginal_entropy_weight * (1 - progress) * marginal  # maximised
             if settings.has("pseudo-labels"):
-                each = cross_entropy(ops.argmax(opinions, axis=-1), unlabelled_logits, from_logits=True)
-                losses["pseudo_label_loss"] = ops.mean(sure * each)
+                each = cross_entropy(ops.argmax(teacher_probabilities, axis=-1), unlabelled_logits, from_logits=True)
+                losses["pseudo_label_loss"] = ops.mean(mask * each)
                 d_loss += progress * losses["pseudo_label_loss"]
             if settings.has("generator"):
                 with tf.GradientTape() as g_tape:
@@ -341,36 +352,31 @@ class TunedSGAN(keras.Model):
             losses["g_loss"] = g_loss
         weights = self.discriminator.trainable_weights
         self.d_optimizer.apply(d_tape.gradient(d_loss, weights), weights)
-        self.update_average()
+        self.update_teacher()
 
         right = ops.equal(ops.argmax(labelled_logits, axis=-1), ops.cast(labels, "int32"))
-        figures = {"c_accuracy": ops.mean(ops.cast(right, "float32")), "sure_share": ops.mean(sure), **losses}
-        figures = {mean.name: figures.get(mean.name, ops.zeros(())) for mean in self.means}
-        for mean in self.means:
-            mean.update_state(figures[mean.name])
-        return figures
+        losses |= {"c_accuracy": ops.mean(ops.cast(right, "float32")), "mask_rate": ops.mean(mask)}
+        return self.record({mean.name: losses.get(mean.name, ops.zeros(())) for mean in self.means})
 
-    def update_average(self):
-        """Move the weights of the average towards the present ones, by the less the more steps have been made."""
+    def update_teacher(self):
+        """Move the teacher's weights towards the discriminator's, by less and less as steps are made."""
         step = ops.cast(self.d_optimizer.iterations, "float32")
-        keep = step / (step + 9) if self.settings.has("average") else 0
+        keep = step / (step + 9) if self.settings.has("teacher") else 0
         for average, weight in zip(self.c_model.trainable_weights, self.discriminator.trainable_weights):
             average.assign(keep * average + (1 - keep) * weight)
-
-    def state_variables(self):
-        """Every variable that the next step depends on: weights, seeds of noise and dropout, the optimizers' state."""
-        return [*self.variables, *self.d_optimizer.variables, *self.g_optimizer.variables]
 
 
 # --------------------------------------------------------------------------------------------------------------
 # The command
 
 
-def build_tuned(settings, dataset, labelled):
-    """The tuned SGAN, ready to `train`; `labelled` are (images, labels): uint8 (n, H, W, C), integers (n,)."""
+def main(argv=None):
+    """Train the tuned SGAN as the command line says."""
+    settings, dataset, labelled, run = start_run(TunedSettings, select_supervised_samples, argv)
     steps = settings.epochs * settings.steps_per_epoch
-    return TunedSGAN(settings, labelled, dataset.train_images, dataset.n_classes, steps)
+    sgan = TunedSGAN(settings, labelled, dataset.train_images, dataset.n_classes, steps)
+    train(sgan, dataset, settings, run)
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(settings_class=TunedSettings, build=build_tuned, command="python -m studies.tuned"))
+    run_command(main)

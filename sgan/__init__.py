@@ -1,0 +1,35 @@
+"""Everything that runs besides the three scripts at the top level.
+
+Below the scripts, which import it:
+
+    command_line.py       options from a dataclass; errors as one line
+    data.py               MNIST, or a user's own .npz file
+    synthetic_digits.py   digits drawn from fonts, where there is no MNIST
+    files.py              files written whole or not at all
+    run_folder.py         a run's files: record, history, models, state; resuming
+    plots.py              generated images as a grid, training curves
+    training_loop.py      what lets Keras' `fit` run a training that draws its own batches
+    safe_loading.py       loads a classifier from a file that anyone may have made
+    fast_convolution.py   the generator's last convolution, faster on a CPU
+
+Above them:
+
+    tuned.py              the tuned SGAN: python -m sgan.tuned
+    studies/              comparisons of many runs: python -m sgan.studies NAME
+    benchmarks/           times of the training step and of whole trainings
+
+Importing the package, which every script does first, chooses Keras' backend and TensorFlow's faster CPU kernels; both
+must be known before Keras is imported.
+"""
+
+import os
+import signal
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # faster convolutions, which not every CPU gets by default
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def begin_script():
+    """Call first in a script that is being run: Ctrl-C during the long imports then ends it without a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

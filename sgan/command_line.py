@@ -1,0 +1,95 @@
+"""Command lines: options from a dataclass of settings, and errors as one line on standard error."""
+
+import argparse
+import os
+import signal
+import sys
+from dataclasses import field, fields
+from pathlib import Path
+from typing import get_args
+
+
+class InputError(ValueError):
+    """Something the user can mend: shown as one line on standard error, exit status 2."""
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """argparse without the usage block before an error, and without guessing at abbreviated flags."""
+
+    def __init__(self, **kwargs):
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def error(self, message):
+        raise InputError(f"{message} (--help lists the options)")
+
+
+def at_least(kind, least):
+    """A type for argparse: numbers of this kind from `least` on."""
+    def parse(text):
+        if not least <= kind(text) < 2**31:
+            raise argparse.ArgumentTypeError(f"{text}: must be at least {least} and below 2**31")
+        return kind(text)
+
+    parse.__name__ = kind.__name__  # which argparse prints where `text` is no number
+    return parse
+
+
+def option(default, explanation, least=None, **how):
+    """A field of a dataclass that is an option of the command line.
+
+    Args:
+        explanation: for --help; the default is added to it.
+        least: the smallest number that is accepted.
+        how: further arguments of argparse's `add_argument`.
+    """
+    return field(default=default, metadata={"help": explanation, "least": least, **how})
+
+
+def flag(name):
+    """The option of the command line for a setting."""
+    return f"--{name.replace('_', '-')}"
+
+
+def add_options(parser, settings_class):
+    """Add each field of a dataclass to a parser. Options that are not given are absent from what it parses."""
+    for each in fields(settings_class):
+        how = dict(each.metadata)
+        least = how.pop("least")
+        kind = (get_args(each.type) or (each.type,))[0]  # int | None: an int, if given
+        if kind is bool:
+            how["action"] = "store_true"
+        else:
+            how.setdefault("type", kind if least is None else at_least(kind, least))
+            if each.default is not None:
+                how["help"] += f" (default: {each.default})"
+        parser.add_argument(flag(each.name), default=argparse.SUPPRESS, **how)
+
+
+def run_command(main):
+    """Call a script's `main` and turn what a user can mend into one line on standard error.
+
+    Exit status: 2 for bad input and for files that cannot be read or written, 1 for a training that diverged,
+    130 for Ctrl-C, 141 for an output that nobody reads any more.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # `begin_script` switched it off for the imports
+    sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be printable
+    try:
+        main()
+        sys.stdout.flush()
+        return
+    except InputError as error:
+        message, status = error, 2
+    except BrokenPipeError:  # `... | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        message = f"{error.strerror}: {error.filename}" if error.filename and error.strerror else error
+        status = 2
+    except FloatingPointError as error:
+        message, status = error, 1
+    except KeyboardInterrupt as error:
+        message, status = str(error) or "interrupted", 130
+    module = sys.modules["__main__"].__spec__  # None for a script that was run by its path
+    script = module.name.removesuffix(".__main__") if module else Path(sys.argv[0]).name
+    print(f"{script}: {' '.join(str(message).split())}", file=sys.stderr)
+    sys.exit(status)

@@ -1,0 +1,50 @@
+"""Files written whole or not at all."""
+
+import contextlib
+import errno
+import logging
+import math
+import os
+import shutil
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def written_whole(path):
+    """Yield a temporary path with `path`'s suffix; rename it to `path` on success, delete it on failure."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError) and not error.filename:
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from None
+        raise
+
+
+@contextlib.contextmanager
+def quiet_h5():
+    """Silence Keras' reminders, at every save and load, that HDF5 is an old format."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def save_model(model, path):
+    """Save a Keras model as .h5, compiled if it is compiled."""
+    variables = [*model.variables, *(model.optimizer.variables if model.compiled else ())]
+    size = 2**20 + 4 * sum(math.prod(variable.shape) for variable in variables)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(path.parent).free < size:  # HDF5 does not survive finding that out itself
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    with written_whole(path) as temporary, quiet_h5():
+        model.save(temporary)

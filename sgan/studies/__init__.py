@@ -1,0 +1,11 @@
+"""Comparisons of many runs: which discriminator is best, what the unlabelled images add, what each ingredient is worth.
+
+    study.py             the studies, lists of runs: python -m sgan.studies NAME
+    run.py               one run: python -m sgan.studies.run ...
+    supervised_only.py   the baseline: the same classifier trained on the labelled images only
+    article.py           the second article's model
+    results.py           where finished runs are kept
+    pack.py              new results into the files that are kept: python -m sgan.studies.pack
+    tables.py            what is made of finished runs: CSV, table, picture
+    development.py       images to develop a recipe on: python -m sgan.studies.development FILE.npz
+"""

@@ -1,0 +1,12 @@
+"""python -m sgan.studies NAME: see study.py."""
+
+import sgan
+
+if __name__ == "__main__":
+    sgan.begin_script()
+
+from sgan.command_line import run_command
+from sgan.studies.study import main
+
+if __name__ == "__main__":
+    run_command(main)

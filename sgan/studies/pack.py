@@ -1,0 +1,66 @@
+"""Move new results into the files that are kept: RESULTS/new/*.json to lines of RESULTS/runs/*.jsonl.
+
+    python -m sgan.studies.pack [--results FOLDER]
+
+One packed file for each preset, method and data set.
+"""
+
+import json
+from pathlib import Path
+
+import sgan
+
+if __name__ == "__main__":
+    sgan.begin_script()
+
+from sgan.command_line import ArgumentParser, run_command
+from sgan.files import written_whole
+from sgan.studies.results import parse_result, read_results
+
+
+def packed_path(results, result):
+    """The file in which a run is packed."""
+    settings, data = result["settings"], Path(result["data"]["name"]).stem
+    return Path(results) / "runs" / f"{settings['preset']}-{settings['method']}-{data}.jsonl"
+
+
+def write_lines(path, lines):
+    """Write a packed file whole."""
+    with written_whole(path) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def pack(results):
+    """Pack all new results. Returns how many."""
+    everything = read_results(results)  # which refuses a run that is there twice
+    new = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted((Path(results) / "new").glob("*.json"))]
+    for path in sorted({packed_path(results, result) for _, result in new}):
+        write_lines(path, [json.dumps(result) for result in everything.values() if packed_path(results, result) == path])
+    for path, _ in new:
+        path.unlink()
+    return len(new)
+
+
+def remove_failed(results, ids):
+    """Remove the failed ones among the runs with these ids, so that they can be made again."""
+    failed = {identity for identity, result in read_results(results).items() if identity in ids and result["error"]}
+    for path in sorted(Path(results).glob("runs/*.jsonl")):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        kept = [line for line in lines if parse_result(line, path)["id"] not in failed]
+        if len(kept) < len(lines):
+            write_lines(path, kept)
+    for path in Path(results).glob("new/*.json"):
+        if parse_result(path.read_text(encoding="utf-8"), path)["id"] in failed:
+            path.unlink()
+
+
+def main(argv=None):
+    """Pack the folder of results that the command line names."""
+    parser = ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--results", default="results", metavar="FOLDER", help="(default: %(default)s)")
+    results = parser.parse_args(argv).results
+    print(f"packed: {pack(results)} new results, into {Path(results) / 'runs'}")
+
+
+if __name__ == "__main__":
+    run_command(main)

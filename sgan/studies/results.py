@@ -1,0 +1,80 @@
+"""Where finished runs are kept: RESULTS/new/, a file for each new run, and RESULTS/runs/*.jsonl, packed, a line each.
+
+A run writes a file of its own, so that any number of runs can end at the same time; `python -m sgan.studies.pack` moves
+the new ones into the packed files. All have one form:
+
+    id                    of the run: a hash of what makes it, see `run_id`
+    name                  the same in words
+    settings              of the run (`Run` in run.py), without the data's place
+    recipe                the tuned SGAN's number and settings; null for the others
+    data                  name of the file, and the `fingerprint` of what is in it
+    error                 null, or why the run failed
+    final                 the last row of the history: the run's result
+    history               a row for each evaluation: step, seconds since the process began (evaluations left out), means
+                          of the losses since the row before, test_accuracy and, at the last step, train_accuracy, 0..1
+    seconds_per_step, seconds
+    weights               of the discriminator
+    unlabelled_images     how many
+    labelled_images       how many, and the hash of their row numbers
+    versions, device, threads
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from sgan.command_line import InputError
+from sgan.files import written_whole
+
+
+def run_id(settings, recipe, fingerprint):
+    """The same for two runs if, and only if, they train the same on the same images: twelve hexadecimal digits."""
+    same = {name: value for name, value in settings.items() if name not in ("data", "evaluate_every")}
+    content = json.dumps([same, recipe, fingerprint], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+def describe_rows(rows):
+    """Number and hash of row numbers, for a run's `labelled_images`."""
+    rows = [int(row) for row in rows]
+    return {"number": len(rows), "sha256": hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]}
+
+
+def new_path(results, name, identity):
+    """Where a new run's result is, or will be."""
+    return Path(results) / "new" / f"{name}-{identity}.json"
+
+
+def write_result(results, result):
+    """Write a new run's result. Returns the path."""
+    path = new_path(results, result["name"], result["id"])
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(result) + "\n", encoding="utf-8")
+    return path
+
+
+def read_results(results):
+    """All runs of a folder of results, {id: run}, the packed ones first.
+
+    Raises:
+        InputError: a file holds something else, or two lines are of the same run.
+    """
+    found = {}
+    for path in [*sorted(Path(results).glob("runs/*.jsonl")), *sorted(Path(results).glob("new/*.json"))]:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            result = parse_result(line, f"{path}, line {number}")
+            if result["id"] in found:
+                raise InputError(f"{path}, line {number}: the run {result['name']} is there twice; delete one")
+            found[result["id"]] = result
+    return found
+
+
+def parse_result(line, place):
+    """A line as a dictionary. Raises InputError where it is not a run's result."""
+    try:
+        result = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{place}: cannot be read ({error}); delete it, and the run is made again") from None
+    if not isinstance(result, dict) or not {"id", "name", "settings", "error"} <= result.keys():
+        raise InputError(f"{place}: is not the result of a run; delete it, and the run is made again")
+    return result

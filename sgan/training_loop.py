@@ -1,0 +1,105 @@
+"""What lets Keras' `fit` run a training that draws its own batches: it is fitted on step numbers."""
+
+import contextlib
+import math
+import os
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+class Training(keras.Model):
+    """A training whose steps draw their own batches; `fit` it on `step_numbers`.
+
+    A subclass has `optimizers`, a list, and its `train_step` returns `self.record(metrics)`.
+
+    Args:
+        name: of the Keras model.
+        metric_names: of the numbers that a step returns.
+        seed: for everything that the steps draw.
+    """
+
+    def __init__(self, name, metric_names, seed):
+        super().__init__(name=name)
+        self.means = [keras.metrics.Mean(each) for each in metric_names]
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.built = True
+
+    @property
+    def metrics(self):
+        return self.means
+
+    def record(self, values):
+        """Take a step's metrics, {name: number}, into the epoch's means, and return them.
+
+        As they bear the names of the means, `fit` shows each step's own values and ends an epoch with the means.
+        """
+        for mean in self.means:
+            mean.update_state(values[mean.name])
+        return values
+
+    def state_variables(self):
+        """Every variable that the next step depends on: weights, seeds of noise and dropout, the optimizers' state."""
+        return [*self.variables, *(variable for optimizer in self.optimizers for variable in optimizer.variables)]
+
+
+def step_numbers(n):
+    """0 to n - 1, for `fit`. Their pipeline is not tuned: at the end of an epoch TensorFlow would wait for the tuner,
+    which sleeps for up to a minute."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return tf.data.Dataset.range(n).with_options(options)
+
+
+def steps_per_call(steps, print_every=None):
+    """How many of an epoch's steps to make in one call of the device, so that all calls are equally long and end where
+    losses are printed: up to 50 on a GPU, which the host would otherwise hold up; 1 on a CPU."""
+    if not tf.config.list_physical_devices("GPU"):
+        return 1
+    return max(n for n in range(1, 51) if math.gcd(steps, print_every or steps) % n == 0)
+
+
+def set_up_device():
+    """Name the device to train on, and let a GPU's memory be taken as it is needed, not all at once."""
+    # TensorFlow's remapper fails on LeakyReLU's gradients with oneDNN, and says so on the screen: do without it.
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+    gpus = tf.config.list_physical_devices("GPU")
+    with contextlib.suppress(RuntimeError):  # the GPU is in use already: too late to choose
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+    if gpus:
+        return "GPU: " + tf.config.experimental.get_device_details(gpus[0]).get("device_name", gpus[0].name)
+    return f"CPU with {os.cpu_count()} cores"
+
+
+class WatchLosses(keras.callbacks.Callback):
+    """Stop at the first loss that is not a finite number; print the tutorial's line every `print_every` steps."""
+
+    def __init__(self, steps_per_epoch, print_every=None):
+        super().__init__()
+        self.steps_per_epoch, self.print_every = steps_per_epoch, print_every
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch, self.start = epoch, time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = self.epoch * self.steps_per_epoch + batch + 1
+        logs = {name: float(value) for name, value in logs.items()}
+        self.check(logs, step)
+        if self.print_every and step % self.print_every == 0:
+            print(f">{step}, c[{logs['c_loss']:.3f},{100 * logs['c_accuracy']:.0f}], "
+                  f"d[{logs['d_loss_real']:.3f},{logs['d_loss_fake']:.3f}], g[{logs['g_loss']:.3f}]")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.check(logs, (epoch + 1) * self.steps_per_epoch)  # the means: of steps, too, that were part of one call
+        logs["seconds"] = round(time.perf_counter() - self.start, 2)
+
+    def check(self, losses, step):
+        """Raises FloatingPointError for a loss that is not finite."""
+        for name, value in losses.items():
+            if not np.isfinite(value):
+                raise FloatingPointError(
+                    f"training diverged: {name} is {value} at step {step} (epoch {self.epoch + 1}); "
+                    "the files of the last finished epoch are kept; try a smaller --learning-rate")
