@@ -4,56 +4,34 @@
     python evaluate_classifier.py runs/sgan/c_model_12000.h5 --confusion confusion.png
     python evaluate_classifier.py --predict three.png photo.jpg --invert
 
-It reads the .h5 files of sgan_mnist.py and those that the tutorial saved under Keras 2. A file that could run
-code when it is loaded is refused before Keras sees it.
+It reads the .h5 files of sgan_mnist.py and of the tuned SGAN, and those that the tutorial saved under Keras 2.
 """
 
 import json
 import logging
 import re
-import signal
 import sys
-import warnings
 from pathlib import Path
 
+import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
+
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the long imports: no traceback
+    sgan.begin_script()
 
-from sgan_mnist import Settings, predict_classes, scale_images  # first: it sets Keras up
-
-# isort: split
-import h5py
-import keras
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
-from mnist_data import InputError, load_real_samples
-from run_folder import ArgumentParser, quiet_h5, run_command, set_up_device, written_whole
-
-# All that a file may ask Keras to make. A list of what is allowed, as Keras has many ways to run what a file
-# brings along (Lambda, TFSMLayer, TorchModuleWrapper, functions by name, ...) and may get more.
-ALLOWED_CLASSES = frozenset("""
-    Functional Model Sequential InputLayer Dense Activation LeakyReLU ReLU PReLU ELU Softmax
-    Conv2D Conv2DTranspose DepthwiseConv2D SeparableConv2D ZeroPadding2D Cropping1D Cropping2D UpSampling2D
-    MaxPooling2D AveragePooling2D GlobalMaxPooling2D GlobalAveragePooling2D Flatten Reshape Permute Rescaling
-    Dropout SpatialDropout2D AlphaDropout GaussianDropout GaussianNoise BatchNormalization LayerNormalization
-    GroupNormalization UnitNormalization SpectralNormalization TimeDistributed
-    Add Subtract Multiply Average Maximum Minimum Concatenate Dot
-    Constant GlorotNormal GlorotUniform HeNormal HeUniform LecunNormal LecunUniform Ones Orthogonal
-    RandomNormal RandomUniform TruncatedNormal VarianceScaling Zeros
-    L1 L2 L1L2 OrthogonalRegularizer MaxNorm MinMaxNorm NonNeg UnitNorm
-    DTypePolicy __keras_tensor__ __tensor__ __numpy__ __tuple__ __slice__ __ellipsis__
-""".split())
+from sgan.command_line import ArgumentParser, InputError, run_command
+from sgan.data import load_real_samples
+from sgan.files import written_whole
+from sgan.safe_loading import first_line, load_classifier
+from sgan.training_loop import set_up_device
+from sgan_mnist import Settings, predict_classes, scale_images
 
 
-def first_line(error):
-    """The first line of an error's message: Keras' own go on for pages."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-# ----------------------------------------------------------------------------------------------------------
-# Loading a file that anyone may have made
+# --------------------------------------------------------------------------------------------------------------
+# Evaluation
 
 
 def newest_classifier(folder):
@@ -63,82 +41,6 @@ def newest_classifier(folder):
     if not steps:
         raise InputError(f"no c_model_*.h5 in {folder}: train one with sgan_mnist.py, or name a file")
     return max(steps, key=steps.get)
-
-
-def read_config(path):
-    """The model's description in an .h5 file, decoded JSON. Raises InputError where the file has none."""
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    if not path.is_file():
-        raise InputError(f"{path}: is not a file")
-    with open(path, "rb"):
-        pass  # an OSError here is about the file system; is_hdf5 would take it for a file of another kind
-    if not h5py.is_hdf5(path):
-        raise InputError(f"{path}: is not an HDF5 file, as c_model_*.h5 are")
-    if path.suffix not in (".h5", ".hdf5"):
-        raise InputError(f"{path}: the name must end in .h5, or Keras does not read it as HDF5")
-    try:
-        with h5py.File(path) as file:
-            config = file.attrs.get("model_config")
-    except Exception as error:  # a damaged file raises many kinds
-        raise InputError(f"{path}: is truncated or damaged ({first_line(error)})") from None
-    if config is None:
-        raise InputError(f"{path}: holds no model (only weights?): save the whole model with model.save")
-    try:
-        return json.loads(config.decode("utf-8") if hasattr(config, "decode") else config)
-    except (TypeError, ValueError, RecursionError):
-        raise InputError(f"{path}: its description of the model is damaged") from None
-
-
-def check_harmless(path, config):
-    """Raise InputError if anything that Keras would make of `config` is not of an allowed, built-in class."""
-    nodes = [config]
-    while nodes:
-        node = nodes.pop()
-        if isinstance(node, list):
-            nodes += node
-        elif isinstance(node, dict):
-            nodes += node.values()
-            if "class_name" not in node:
-                continue
-            name, module = node["class_name"], node.get("module")
-            builtin = module is None or module == "keras" or str(module).startswith("keras.")
-            if not (isinstance(name, str) and name in ALLOWED_CLASSES and builtin
-                    and node.get("registered_name") in (None, name)):
-                raise InputError(f"{path}: refused, and not loaded: it contains {str(name)[:80]!r}, which "
-                                 "is not one of the plain layers of a classifier and could run code")
-
-
-def load_classifier(path):
-    """Load a model that maps images, (n, H, W, C) in [-1, 1], to class probabilities, (n, K).
-
-    Raises:
-        InputError: the file cannot be read, could run code, or holds another kind of model.
-    """
-    check_harmless(path, read_config(path))
-    try:
-        with quiet_h5(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "`alpha` is deprecated" and the like, for files of Keras 2
-            # Without the compile settings: today's Keras stumbles over those of Keras 2.
-            model = keras.models.load_model(path, compile=False)
-        shapes = [(*tensor.shape,) for tensor in (*model.inputs, *model.outputs)]
-    except Exception as error:  # whatever a strange file makes Keras raise
-        raise InputError(f"{path}: Keras cannot load it ({first_line(error)})") from None
-    if [len(shape) for shape in shapes] != [4, 2] or None in shapes[0][1:] or (shapes[1][1] or 0) < 2:
-        raise InputError(f"{path}: is not a classifier: it maps {', '.join(map(str, shapes[:-1]))} "
-                         f"to {shapes[-1]}, not images (n, height, width, channels) to (n, classes)")
-    black_and_white = np.stack([np.full(shapes[0][1:], value, "float32") for value in (-1, 1)])
-    try:
-        outputs = keras.ops.convert_to_numpy(model(black_and_white, training=False))
-    except Exception as error:
-        raise InputError(f"{path}: Keras cannot run it ({first_line(error)})") from None
-    if not ((outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=0.01)):
-        raise InputError(f"{path}: is not a classifier: its outputs are not probabilities that add up to 1")
-    return model
-
-
-# ----------------------------------------------------------------------------------------------------------
-# Evaluation
 
 
 def data_source(path):
@@ -156,10 +58,10 @@ def data_source(path):
 
 
 def confusion_matrix(model, images, labels):
-    """Count (K, K): row, the label; column, the model's answer. Images without a label (-1) are left out."""
+    """Count (K, K): row, the label; column, the prediction. Images without a label (-1) are left out."""
     known, n_classes = np.flatnonzero(labels >= 0), model.output_shape[1]
-    answers = predict_classes(model, images, known)
-    counts = np.bincount(labels[known] * n_classes + answers, minlength=n_classes**2)
+    predictions = predict_classes(model, images, known)
+    counts = np.bincount(labels[known] * n_classes + predictions, minlength=n_classes**2)
     return counts.reshape(n_classes, n_classes)
 
 
@@ -176,7 +78,7 @@ def evaluate(path, model, data):
     if expected != shape:
         raise InputError(f"{path}: takes images of {expected}, but those of {data.name} are {shape}")
     if n_classes != data.n_classes:
-        raise InputError(f"{path}: knows {n_classes} classes, but {data.name} has {data.n_classes}")
+        raise InputError(f"{path}: has {n_classes} classes, but {data.name} has {data.n_classes}")
     for title, name, images, labels in (("Train", "training set", data.train_images, data.train_labels),
                                         ("Test", "test set", data.test_images, data.test_labels)):
         if images is None:
@@ -186,8 +88,8 @@ def evaluate(path, model, data):
             print(f"{title} Accuracy: {confusion.trace() / confusion.sum():.3%}")
     print(f"Classes, on the {counted}:\nclass  images  accuracy  precision")
     for k in range(n_classes):
-        images, answers = confusion[k].sum(), confusion[:, k].sum()
-        accuracy, precision = (f"{confusion[k, k] / n:.2%}" if n else "-" for n in (images, answers))
+        images, predictions = confusion[k].sum(), confusion[:, k].sum()
+        accuracy, precision = (f"{confusion[k, k] / n:.2%}" if n else "-" for n in (images, predictions))
         print(f"{k:5d}  {images:6d}  {accuracy:>8}  {precision:>9}")
     return confusion, counted
 
@@ -203,13 +105,13 @@ def save_confusion(confusion, title, path):
     for row, column in np.argwhere(confusion):
         axes.text(column, row, confusion[row, column], ha="center", va="center", fontsize=8,
                   color="white" if shares[row, column] > 0.5 else "black")
-    axes.set(title=title, xlabel="the model's answer", ylabel="label",
+    axes.set(title=title, xlabel="prediction", ylabel="label",
              xticks=range(n_classes), yticks=range(n_classes))
     with written_whole(path) as temporary:
         figure.savefig(temporary, dpi=100)
 
 
-# ----------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------------------
 # The user's own pictures
 
 
@@ -270,7 +172,7 @@ def predict(model, paths, invert):
         print(f"{path}: {row.argmax()} ({row.max():.2%})")
 
 
-# ----------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------------------
 # The command
 
 

@@ -54,11 +54,16 @@ def step_numbers(n):
 
 
 def steps_per_call(steps, print_every=None):
-    """How many of an epoch's steps to make in one call of the device, so that all calls are equally long and end where
-    losses are printed: up to 50 on a GPU, which the host would otherwise hold up; 1 on a CPU."""
+    """How many of an epoch's steps to make in one call of the device: 1 on a CPU; up to 50 on a GPU, which the host
+    would otherwise hold up. All calls are equally long, and end where losses are printed."""
     if not tf.config.list_physical_devices("GPU"):
         return 1
-    return max(n for n in range(1, 51) if math.gcd(steps, print_every or steps) % n == 0)
+    return largest_common_divisor(steps, print_every or steps)
+
+
+def largest_common_divisor(*numbers, most=50):
+    """The largest number up to `most` that divides all numbers."""
+    return max(n for n in range(1, most + 1) if math.gcd(*numbers) % n == 0)
 
 
 def set_up_device():

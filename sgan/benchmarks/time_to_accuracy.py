@@ -1,39 +1,40 @@
 """Accuracy against wall-clock time: the tutorial's model and the tuned one.
 
-    python -m studies.run --preset tuned --label-seed 26 --seed 26   a tuned run, with all cores; then 27, 28, ...
-    python -m benchmarks.time_to_accuracy                             this picture, about a minute
+    python -m sgan.studies.run --preset tuned --label-seed 26 --seed 26   a tuned run, with all cores; then 27, 28, ...
+    python -m sgan.benchmarks.time_to_accuracy                            this picture, about a minute
 
 Times, in alternation in one process, a step of `SGAN` and one of `TunedSGAN`. The curve of a tuned run is drawn over
-its own seconds since its process began, without its evaluations; that of the tutorial's model, whose accuracies after
-each epoch results/tutorial holds, over steps times the seconds a step measured here. Writes
-results/time_to_accuracy.csv and .png.
+its own seconds since its process began, without its evaluations; that of the tutorial's model, the default run with
+label seed 0, over steps times the seconds a step measured here. Writes results/time_to_accuracy.csv and .png.
 """
 
 import csv
 import itertools
-import signal
 import statistics
 import time
 from pathlib import Path
 
+import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
+
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the long imports: no traceback
+    sgan.begin_script()
 
-from sgan_mnist import Settings, build_sgan  # first: it sets Keras up
-
-# isort: split
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from mnist_data import Dataset, InputError
-from run_folder import ArgumentParser, run_command, set_up_device, versions, written_whole
-from studies.networks import PRESETS
-from studies.run import read_result
-from studies.tables import MNIST, PUBLISHED_TUTORIAL, seconds_to
-from studies.tuned import RECIPE, TunedSettings, build_tuned
+from sgan.command_line import ArgumentParser, InputError, run_command
+from sgan.data import MNIST_FINGERPRINT
+from sgan.files import written_whole
+from sgan.run_folder import versions
+from sgan.studies.results import read_results
+from sgan.studies.run import PRESETS, Run
+from sgan.studies.tables import PUBLISHED_TUTORIAL, seconds_to
+from sgan.training_loop import set_up_device
+from sgan.tuned import RECIPE, TunedSettings, TunedSGAN
+from sgan_mnist import SGAN, Settings
 
-RESULTS = Path(__file__).parents[1] / "results"
+RESULTS = Path(__file__).parents[2] / "results"
 PUBLISHED_STEPS = 7200  # after which the tutorial's published model had PUBLISHED_TUTORIAL
 ROUNDS, STEPS = 9, 10
 
@@ -43,8 +44,8 @@ def step_seconds():
     random = np.random.default_rng(0)
     images, labels = random.integers(0, 256, (1000, 28, 28, 1), dtype="uint8"), np.arange(1000) % 10
     labelled = images[:100], labels[:100]
-    models = {"tutorial": build_sgan(Settings(), Dataset("random", images, labels), labelled),
-              "tuned": build_tuned(TunedSettings(), Dataset("random", images, labels), labelled)}
+    models = {"tutorial": SGAN(Settings(), labelled, images, 10),
+              "tuned": TunedSGAN(TunedSettings(), labelled, images, 10, PRESETS["tuned"].steps)}
     steps = {name: tf.function(lambda model=model: model.train_step(None)) for name, model in models.items()}
     taken = {name: [] for name in models}
     for round_number, name in itertools.product(range(ROUNDS + 1), models):
@@ -56,15 +57,14 @@ def step_seconds():
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def tuned_histories():
+def tuned_histories(results):
     """The histories of this recipe's complete runs on MNIST, 100 labels and more than one thread, by their names."""
-    paths = sorted((RESULTS / "raw").glob("mnist-tuned-sgan-*-100labels-*.json"))
-    results = [read_result(path) for path in paths]
     tuned = PRESETS["tuned"]
-    complete = {"without": "nothing", "unlabelled": None, "steps": tuned.steps, "evaluate_every": tuned.evaluate_every}
-    return {result["name"]: result["history"] for result in results
+    complete = {"preset": "tuned", "labels": 100, "without": "nothing", "unlabelled": None, "steps": tuned.steps,
+                "evaluate_every": tuned.evaluate_every}
+    return {result["name"]: result["history"] for result in results.values()
             if not result["error"] and complete.items() <= result["settings"].items() and result["threads"] > 1
-            and result["recipe"]["recipe"] == RECIPE and result["data_fingerprint"] == MNIST}
+            and result["recipe"]["recipe"] == RECIPE and result["data"]["fingerprint"] == MNIST_FINGERPRINT}
 
 
 def loop_seconds():
@@ -80,7 +80,7 @@ def save_picture(tutorial, histories, path):
     axes.plot(*zip(*tutorial), "k.-", label="the tutorial's model, an epoch each dot, its steps alone")
     for i, history in enumerate(histories.values()):
         axes.plot([row["seconds"] for row in history], [100 * row["test_accuracy"] for row in history],
-                  color="C0", alpha=0.6, linewidth=1, label="tuned, each draw of labels" if not i else None)
+                  color="C0", alpha=0.6, linewidth=1, label="tuned, each label split" if not i else None)
     axes.axhline(100 * PUBLISHED_TUTORIAL, color="C3", linestyle=":", label="the tutorial's published model")
     axes.set(xscale="log", xlabel="seconds since the process began", ylabel="test accuracy, %", ylim=(80, 100))
     ticks = [10, 30, 100, 300, 1000, 3000, 10000]
@@ -95,7 +95,8 @@ def save_picture(tutorial, histories, path):
 def main(argv=None):
     ArgumentParser(description=__doc__.split("\n")[0]).parse_args(argv)
     device = set_up_device()
-    histories = tuned_histories()
+    results = read_results(RESULTS)
+    histories = tuned_histories(results)
     if len(histories) < 2:
         raise InputError(f"{RESULTS}: fewer than two tuned runs at 100 labels with more than one thread each")
     times = step_seconds()
@@ -108,9 +109,8 @@ def main(argv=None):
         rows.append({"what": "times sooner", "value": seconds and round(published / seconds)})
         rows.append({"what": "seconds of the whole run, without its evaluations", "value": history[-1]["seconds"]})
     rows += [{"what": name, "value": value} for name, value in {"device": device, **versions()}.items()]
-    with open(RESULTS / "tutorial" / "label-seed-0" / "history.csv", newline="") as file:
-        tutorial = [(int(row["step"]) * times["tutorial"], 100 * float(row["test_accuracy"]))
-                    for row in csv.DictReader(file)]
+    default_run = results[Run().identity(MNIST_FINGERPRINT)]
+    tutorial = [(row["step"] * times["tutorial"], 100 * row["test_accuracy"]) for row in default_run["history"]]
     with written_whole(RESULTS / "time_to_accuracy.csv") as temporary:
         with open(temporary, "w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=("what", "value"))

@@ -1,10 +1,10 @@
 """How fast is the training step, and why not faster?
 
-    python -m benchmarks.train_step [--quick]
+    python -m sgan.benchmarks.train_step [--quick]
 
 Times, in alternation (A B C D A B C D ...), so that all suffer alike from whatever else the machine does:
 
-    loop, TensorFlow's defaults   the tutorial's loop (plain_loop.py) as its users run it; in a second process, because
+    loop, TensorFlow's defaults   the tutorial's loop (tests/plain_loop.py) as its users run it; in a second process, because
                                   a process can choose only once whether TensorFlow uses oneDNN, as sgan_mnist.py does
     loop, with oneDNN             the same loop in the same process and with the same settings as what follows
     step                          what `fit` calls for a step of SGAN.train_step
@@ -27,7 +27,7 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 # Multiplications and additions of a step, from the layers of the tutorial's models: the generator takes 139.6 MFLOP an
 # image forward, the discriminator 19.6; backward costs twice that, or once where only the inputs' gradient is needed:
@@ -75,13 +75,19 @@ def import_tensorflow():
     import tensorflow  # noqa: F401
 
 
+def use_tensorflows_defaults():
+    """Import TensorFlow as a program does that knows nothing of this package, whose import turns oneDNN on."""
+    os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)
+    import_tensorflow()
+
+
 def run_loop(n_images, steps=3):
     """The tutorial's program: all images as float32, a few steps, evaluation of the classifier. Seconds to step one."""
     start = time.perf_counter()
+    use_tensorflows_defaults()
     import numpy as np
-    import tensorflow  # noqa: F401  before sgan_mnist, which would turn oneDNN on
 
-    from benchmarks.plain_loop import compiled_models, plain_step
+    from tests.plain_loop import compiled_models, plain_step
 
     images = np.random.default_rng(0).integers(0, 256, (n_images, 28, 28, 1), "uint8").astype("float32")
     images = (images - 127.5) / 127.5
@@ -125,9 +131,9 @@ def run_script(n_images, steps=3):
 
 def loop_with_defaults(connection):
     """Answer each message with the seconds of one step of the loop, until the message is false."""
-    import tensorflow  # noqa: F401  before sgan_mnist, which would turn oneDNN on
+    use_tensorflows_defaults()
 
-    from benchmarks.plain_loop import compiled_models, plain_step
+    from tests.plain_loop import compiled_models, plain_step
 
     models, batches = compiled_models(), noise_batches()
     plain_step(models, *batches)
@@ -140,15 +146,12 @@ def loop_with_defaults(connection):
 
 
 def make_sgan(images, batch_size=100):
-    """An SGAN of the tutorial's networks on the images, the first 100 of them labelled."""
+    """The tutorial's SGAN on the images, the first 100 of them labelled."""
     import numpy as np
 
-    from benchmarks.plain_loop import compiled_models
-    from sgan_mnist import SGAN, Discriminator
+    from sgan_mnist import SGAN, Settings
 
-    g_model, d_model, c_model, gan_model = compiled_models(image_shape=images.shape[1:])
-    return SGAN(g_model, Discriminator(c_model, d_model, d_model, c_model), gan_model,
-                (images[:100], np.arange(100) % 10), images, batch_size, seed=0)
+    return SGAN(Settings(batch_size=batch_size), (images[:100], np.arange(100) % 10), images, n_classes=10)
 
 
 def time_steps(rounds):
@@ -158,13 +161,11 @@ def time_steps(rounds):
     process = context.Process(target=loop_with_defaults, args=(there,))
     process.start()
 
-    from benchmarks.plain_loop import compiled_models, plain_step  # before TensorFlow: sgan_mnist.py sets it up
-
-    # isort: split
     import numpy as np
     import tensorflow as tf
 
-    from run_folder import set_up_device
+    from sgan.training_loop import set_up_device
+    from tests.plain_loop import compiled_models, plain_step
 
     set_up_device()
     loop_models, batches = compiled_models(), noise_batches()
@@ -178,7 +179,7 @@ def time_steps(rounds):
         return lambda: float(train_function(numbers)["g_loss"])
 
     sgan, plain = make_sgan(images), make_sgan(images)
-    del plain.g_model.get_layer("drawing").convolution_op  # the layer's own again
+    del plain.g_model.get_layer("image").convolution_op  # the layer's own again
     left, right = (tf.constant(random.normal(size=size).astype("float32")) for size in ((4096, 2048), (2048, 2048)))
     product = tf.function(lambda: tf.reduce_sum(left @ right))
     measured = {
@@ -206,10 +207,10 @@ def count_calls(sgan, steps):
     """How often `fit` calls the device in so many steps: each time on a CPU, seldom on a GPU."""
     import keras
 
-    from sgan_mnist import step_numbers, steps_per_call
+    from sgan.training_loop import largest_common_divisor, step_numbers
 
     counts = {}
-    for device, several in (("CPU", 1), ("GPU", steps_per_call(steps))):
+    for device, several in (("CPU", 1), ("GPU", largest_common_divisor(steps))):
         calls = []
         sgan.compile(optimizer=None, steps_per_execution=several)
         counter = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: calls.append(batch))  # noqa: B023
@@ -222,16 +223,14 @@ def time_updates(sgan, rounds):
     """Median seconds of each of the four updates, compiled alone."""
     import tensorflow as tf
 
-    from sgan_mnist import descend, generate_fake_samples
+    from sgan_mnist import generate_fake_samples
 
     labelled, labels, unlabelled, fake_noise, gan_noise = map(tf.constant, noise_batches())
-    one = tf.ones((50, 1))
     updates = {
-        "update 1, labelled": lambda: descend(sgan.supervised, labelled, labels)[0],
-        "update 2, unlabelled": lambda: descend(sgan.unsupervised, unlabelled, one)[0],
-        "update 3, generated": lambda: descend(sgan.unsupervised, generate_fake_samples(sgan.g_model, fake_noise),
-                                               0 * one)[0],
-        "update 4, generator": lambda: descend(sgan.gan_model, gan_noise, tf.ones((100, 1)))[0],
+        "update 1, labelled": lambda: sgan.train_on_labelled(labelled, labels)[0],
+        "update 2, unlabelled": lambda: sgan.train_on_unlabelled(unlabelled),
+        "update 3, generated": lambda: sgan.train_on_generated(generate_fake_samples(sgan.g_model, fake_noise)),
+        "update 4, generator": lambda: sgan.train_generator(gan_noise),
     }
     compiled = {name: tf.function(update) for name, update in updates.items()}
     for update in compiled.values():
@@ -268,7 +267,6 @@ def main():
     parser.add_argument("--quick", action="store_true", help="few rounds and fewer images: a smoke run")
     quick = parser.parse_args().quick
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    os.environ["KERAS_BACKEND"] = "tensorflow"
     rows = []
 
     def report(name, value, unit, remark=""):
@@ -314,7 +312,7 @@ def main():
         import keras
         import tensorflow as tf
 
-        from run_folder import written_whole
+        from sgan.files import written_whole
 
         machine = f"{os.cpu_count()} cores {platform.machine()}, TensorFlow {tf.__version__}, Keras {keras.__version__}"
         with written_whole(ROOT / "results" / "train_step.csv") as path, open(path, "w", newline="") as file:
