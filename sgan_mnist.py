@@ -376,8 +376,7 @@ def train(sgan, dataset, settings, run):
     callbacks = [WatchLosses(steps, settings.print_every), keras.callbacks.LambdaCallback(on_epoch_end=save_epoch)]
     if settings.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
-    # No optimizer: the models in it have theirs.
-    sgan.compile(optimizer=None, steps_per_execution=steps_per_call(steps, settings.print_every))
+    sgan.compile(optimizer=None, steps_per_execution=steps_per_call(steps, settings.print_every))  # its models have one
     progress_bar = sys.stdout.isatty() and not settings.print_every
     try:
         sgan.fit(step_numbers(steps), epochs=settings.epochs, initial_epoch=len(run.history),
@@ -388,12 +387,8 @@ def train(sgan, dataset, settings, run):
     run.finish()
 
 
-# --------------------------------------------------------------------------------------------------------------
-# The command
-
-
 def main(argv=None):
-    """Train the tutorial's SGAN as the command line says."""
+    """Train the tutorial's SGAN, with the settings of the command line."""
     settings, dataset, labelled, run = start_run(Settings, select_supervised_samples, argv)
     sgan = SGAN(settings, labelled, dataset.train_images, dataset.n_classes)
     train(sgan, dataset, settings, run)
