@@ -34,7 +34,7 @@ from sgan.command_line import InputError, option, run_command
 from sgan.data import load_real_samples
 from sgan.fast_convolution import speed_up
 from sgan.files import save_model
-from sgan.plots import save_image_grid
+from sgan.plots import save_image_grid, save_training_curves
 from sgan.run_folder import start_run
 from sgan.training_loop import Training, WatchLosses, step_numbers, steps_per_call
 
@@ -337,15 +337,14 @@ def accuracy(c_model, images, labels):
     return float((predict_classes(c_model, images, known) == labels[known]).mean())
 
 
-def summarize_performance(step, g_model, c_model, dataset, latent_points, folder):
-    """Save 100 images generated from `latent_points`, measure the classifier, save both models in `folder`.
+def summarize_performance(step, g_model, c_model, dataset, folder):
+    """Save both models in `folder` and measure the classifier.
 
     Returns {"train_accuracy": 0..1, and "test_accuracy" if there is a test set}.
     """
-    names = [f"generated_plot_{step:04d}.png", f"g_model_{step:04d}.h5", f"c_model_{step:04d}.h5"]
-    save_image_grid(generate_fake_samples(g_model, latent_points), folder / names[0])
-    save_model(g_model, folder / names[1])
-    save_model(c_model, folder / names[2])
+    names = [f"g_model_{step:04d}.h5", f"c_model_{step:04d}.h5"]
+    save_model(g_model, folder / names[0])
+    save_model(c_model, folder / names[1])
     accuracies = {"train_accuracy": accuracy(c_model, dataset.train_images, dataset.train_labels)}
     line = f"Classifier Accuracy: {accuracies['train_accuracy']:.3%} (training set)"
     if dataset.test_images is not None:
@@ -367,12 +366,23 @@ def train(sgan, dataset, settings, run):
     run.save_record()
     latent_points = generate_latent_points(settings.latent_dim, 100, seed=settings.seed)
 
+    def save_pictures():
+        save_image_grid(generate_fake_samples(sgan.g_model, latent_points),
+                        run.path / f"generated_plot_{run.history[-1]['step']:04d}.png")
+        save_training_curves(run.history, run.path / "training_curves.png")
+
     def save_epoch(epoch, logs):
+        run.check_still_there()
         step = (epoch + 1) * steps
-        logs.update(summarize_performance(step, sgan.g_model, sgan.c_model, dataset, latent_points, run.path))
+        logs.update(summarize_performance(step, sgan.g_model, sgan.c_model, dataset, run.path))
         losses = {mean.name: logs[mean.name] for mean in sgan.metrics}
         run.save_epoch({"epoch": epoch + 1, "step": step, **losses, **logs}, sgan)
+        save_pictures()
 
+    if run.history:
+        save_pictures()  # a kill may have left them out
+    else:
+        run.save_state(sgan)
     callbacks = [WatchLosses(steps, settings.print_every), keras.callbacks.LambdaCallback(on_epoch_end=save_epoch)]
     if settings.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
@@ -389,9 +399,8 @@ def train(sgan, dataset, settings, run):
 
 def main(argv=None):
     """Train the tutorial's SGAN, with the settings of the command line."""
-    settings, dataset, labelled, run = start_run(Settings, select_supervised_samples, argv)
-    sgan = SGAN(settings, labelled, dataset.train_images, dataset.n_classes)
-    train(sgan, dataset, settings, run)
+    with start_run(Settings, select_supervised_samples, argv) as (settings, dataset, labelled, run):
+        train(SGAN(settings, labelled, dataset.train_images, dataset.n_classes), dataset, settings, run)
 
 
 if __name__ == "__main__":

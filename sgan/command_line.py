@@ -65,6 +65,17 @@ def add_options(parser, settings_class):
         parser.add_argument(flag(each.name), default=argparse.SUPPRESS, **how)
 
 
+def check_values(settings):
+    """Raise InputError for a setting that the command line would not take: settings may come from a file, too."""
+    for each in fields(settings):
+        value, least = getattr(settings, each.name), each.metadata["least"]
+        kinds = get_args(each.type) or (each.type,)
+        if type(value) not in kinds and not (float in kinds and type(value) is int):
+            raise InputError(f"{flag(each.name)} {value!r}: must be {' or '.join(kind.__name__ for kind in kinds)}")
+        if least is not None and value is not None and not least <= value < 2**31:
+            raise InputError(f"{flag(each.name)} {value}: must be at least {least} and below 2**31")
+
+
 def run_command(main):
     """Call a script's `main` and turn what a user can mend into one line on standard error.
 

@@ -11,19 +11,35 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def written_whole(path):
-    """Yield a temporary path with `path`'s suffix; rename it to `path` on success, delete it on failure."""
+    """Yield a temporary path with `path`'s suffix; rename it to `path` on success, delete it on failure.
+
+    What was written is on the disk before it is renamed, so that even a power cut leaves the old file or the new one.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
         yield temporary
+        flush_to_disk(temporary)
         os.replace(temporary, path)
+        flush_to_disk(path.parent)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError) and not error.filename:
             raise OSError(error.errno, error.strerror or str(error), str(path)) from None
         raise
+
+
+def flush_to_disk(path):
+    """Wait until a file, or the names in a folder, are on the disk."""
+    if os.name == "nt" and path.is_dir():  # Windows does not open folders
+        return
+    descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -1,17 +1,24 @@
-"""What keeps a run's folder: files written whole or not at all, the record, the history, the plots, the state.
+"""A run's folder: the record, the history, the models, the state; starting a run and going on with one.
 
-    c_model_NNNN.h5, g_model_NNNN.h5, generated_plot_NNNN.png    every epoch (NNNN: steps done)
-    history.csv, training_curves.png                             every epoch, one row each
-    run.json                                                     settings, versions, device, data, labels, results
-    state.npz                                                    everything --resume needs; written last
+    c_model_NNNN.h5, g_model_NNNN.h5    every epoch (NNNN: steps done)
+    history.csv                         a row for each epoch
+    state.npz                           everything that --resume needs; written when the files above are there
+    generated_plot_NNNN.png             every epoch, after the state, from which it can be drawn again
+    training_curves.png
+    run.json                            settings, versions, device, data, labels, result
+
+The state carries the run's id, settings and label indices, too: a record that does not agree with it is not resumed.
 """
 
+import contextlib
 import csv
 import json
+import math
 import operator
 import platform
 import re
 import sys
+import uuid
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
@@ -21,11 +28,13 @@ import matplotlib
 import numpy as np
 import tensorflow as tf
 
-from sgan.command_line import ArgumentParser, InputError, add_options, flag
+from sgan.command_line import ArgumentParser, InputError, add_options, check_values, flag
 from sgan.data import load_real_samples
 from sgan.files import written_whole
-from sgan.plots import save_training_curves
+from sgan.lock import is_held, locked
 from sgan.training_loop import set_up_device
+
+LARGEST_RECORD = 2**24  # bytes of a run.json: a million label indices
 
 
 def versions():
@@ -41,47 +50,94 @@ def versions():
 
 
 class RunFolder:
-    """One run's folder.
+    """One run's folder, which belongs to one process at a time.
 
     Attributes:
         path: the folder, a `Path`.
+        settings_class: the dataclass of the run's settings.
         record: what run.json holds.
         history: one dictionary of numbers an epoch, the rows of history.csv.
     """
 
-    def __init__(self, path):
-        self.path = Path(path)
+    def __init__(self, path, settings_class):
+        self.path, self.settings_class = Path(path).expanduser(), settings_class
         self.record = {}
         self.history = []
 
+    # --- one run, one owner ---
+
+    @contextlib.contextmanager
+    def claimed(self):
+        """Hold the folder for this process; a new one that is left empty is removed at the end.
+
+        Raises InputError where another process holds it, or where it is no folder.
+        """
+        is_new = not self.path.exists()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise InputError(f"--out {self.path}: is not a folder; choose another --out") from None
+        try:
+            with locked(self.path / ".lock") as self.lock:
+                yield
+        except BlockingIOError as error:
+            if error.filename != str(self.path / ".lock"):
+                raise
+            raise InputError(f"--out {self.path}: another process is training in this folder; wait for it, or choose "
+                             "another --out") from None
+        finally:
+            if is_new:
+                with contextlib.suppress(OSError):  # it is not empty
+                    self.path.rmdir()
+
+    def check_still_there(self):
+        """Raise InputError where the folder was removed or replaced since it was claimed."""
+        if not is_held(self.lock, self.path / ".lock"):
+            raise InputError(f"--out {self.path}: the folder was removed or replaced while the run was going on; nothing "
+                             "more is saved there")
+
+    def leftovers(self):
+        """Names of the files there that only a run writes, except its record."""
+        return sorted(path.name for name in ("state.npz", "history.csv", "?_model_*.h5") for path in self.path.glob(name))
+
     def refuse_existing(self):
         """Raise InputError where the folder holds a run already, so that two runs are never mixed."""
-        if self.path.exists() and not self.path.is_dir():
-            raise InputError(f"--out {self.path}: is not a folder; choose another --out")
-        if any(any(self.path.glob(name)) for name in ("run.json", "state.npz", "history.csv", "?_model_*.h5")):
+        if (self.path / "run.json").exists() or self.leftovers():
             raise InputError(f"--out {self.path}: holds a run already; add --resume to go on with it, "
                              "or choose another --out")
+
+    # --- the record ---
+
+    def begin(self, dataset, device, label_rows):
+        """Make the record of a new run, except for its settings."""
+        data = {"source": dataset.name, "fingerprint": dataset.fingerprint(), "warning": dataset.warning}
+        self.record = {"id": uuid.uuid4().hex, "versions": versions(), "device": device, "data": data,
+                       "label_indices": label_rows.tolist()}
 
     def reopen(self):
         """Read the record of a run that is to be resumed. Raises InputError where there is none."""
         path = self.path / "run.json"
+        if not path.exists():
+            raise InputError(f"--resume: no run in {self.path} (run.json is missing); "
+                             "start one without --resume, or name its folder with --out")
         try:
+            if not path.is_file() or path.stat().st_size > LARGEST_RECORD:
+                raise ValueError("no regular file of a few MB")
             self.record = json.loads(path.read_text(encoding="utf-8"))
             for part, name in ("settings", "out"), ("data", "source"), ("data", "fingerprint"), ("data", "warning"):
                 self.record[part][name]
             self.record["label_indices"] = [operator.index(row) for row in self.record["label_indices"]]
-        except FileNotFoundError:
-            raise InputError(f"--resume: no run in {self.path} (run.json is missing); "
-                             "start one without --resume, or name its folder with --out") from None
-        except (ValueError, KeyError, TypeError, NotADirectoryError) as error:
-            raise InputError(f"--resume: {path} is not the record of a run: {error!r}") from None
+            if type(self.record["id"]) is not str:
+                raise TypeError("id")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise InputError(f"--resume: {path} is not the record of a run of this version: {error!r}") from None
 
-    def resumed_settings(self, settings_class, given):
+    def resumed_settings(self, given):
         """The settings of the run, with what MAY_CHANGE as it is `given`. InputError for any other difference.
 
         --data may name another place of the same images, --out another of the run.
         """
-        saved = self.record["settings"]
+        saved, settings_class = self.record["settings"], self.settings_class
         if saved.keys() != {option.name for option in fields(settings_class)}:
             raise InputError(f"--resume: {self.path / 'run.json'} has other settings than this program: "
                              "it was written by another version")
@@ -91,20 +147,26 @@ class RunFolder:
                                  f"with ({saved[name]}); only {allowed_changes(settings_class)} may change")
         return settings_class(**{**saved, **given, "data": saved["data"]})
 
-    def begin(self, dataset, device, label_rows):
-        """Make the record of a new run, but for its settings."""
-        data = {"source": dataset.name, "fingerprint": dataset.fingerprint(), "warning": dataset.warning}
-        self.record = {"versions": versions(), "device": device, "data": data, "label_indices": label_rows.tolist()}
-
     def go_on(self, dataset, device):
         """Note that the run is resumed. Raises InputError where `dataset` is not what it began with."""
         data, rows = self.record["data"], self.record["label_indices"]
-        if dataset.fingerprint() != data["fingerprint"] or max(rows) >= len(dataset.train_images):
+        if dataset.fingerprint() != data["fingerprint"]:
             raise InputError(f"--resume: {dataset.name} does not hold the images and labels that the run began with")
+        n = len(dataset.train_images)
+        if not rows or sorted(set(rows)) != rows or not 0 <= rows[0] <= rows[-1] < n or min(
+                dataset.train_labels[rows]) < 0:
+            raise InputError(f"--resume: the label_indices in {self.path / 'run.json'} are not ascending rows of "
+                             f"labelled images among the {n}")
         if data["warning"]:
             print(data["warning"], file=sys.stderr)
         self.record.pop("final", None)
         self.record.setdefault("resumed", []).append({"versions": versions(), "device": device})
+
+    def save_record(self):
+        """Write run.json."""
+        self.check_still_there()
+        with written_whole(self.path / "run.json") as temporary:
+            temporary.write_text(json.dumps(self.record, indent=1) + "\n", encoding="utf-8")
 
     def finish(self):
         """Note the last epoch as the run's result, and say where everything is."""
@@ -114,39 +176,60 @@ class RunFolder:
         if self.record["data"]["warning"]:
             print(self.record["data"]["warning"], file=sys.stderr)
 
-    def save_record(self):
-        with written_whole(self.path / "run.json") as temporary:
-            temporary.write_text(json.dumps(self.record, indent=1) + "\n", encoding="utf-8")
+    # --- the state ---
 
     def save_epoch(self, row, sgan):
-        """Add an epoch to the history and save the state, last, so that it never speaks of files that are missing."""
+        """Add an epoch to the history and save the state: when the epoch's models are there, and before its pictures."""
         self.history.append(row)
         with written_whole(self.path / "history.csv") as temporary:
             with open(temporary, "w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, fieldnames=row)
                 writer.writeheader()
                 writer.writerows(self.history)
-        save_training_curves(self.history, self.path / "training_curves.png")
-        state = {name: variable.numpy() for name, variable in state_of(sgan).items()}
+        self.save_state(sgan)
+
+    def save_state(self, sgan):
+        """Write state.npz: every variable that the next step depends on, the history, and whose state it is."""
+        of_the_run = {**self.identity(), "history": self.history}
+        arrays = {name: variable.numpy() for name, variable in state_of(sgan).items()}
         with written_whole(self.path / "state.npz") as temporary:
-            np.savez(temporary, history=json.dumps(self.history), **state)
+            np.savez(temporary, run=json.dumps(of_the_run), **arrays)
+
+    def identity(self):
+        """What the record and the state have in common: id, label indices, and the settings that cannot change."""
+        settings = {name: value for name, value in self.record["settings"].items()
+                    if name not in ("data", "out", *self.settings_class.MAY_CHANGE)}
+        return {"id": self.record["id"], "settings": settings, "label_indices": self.record["label_indices"]}
 
     def load_state(self, sgan):
         """Put `sgan` back to where the last finished epoch left it, and read the history up to there.
 
-        Without a state file (stopped in the first epoch) nothing changes: the run begins anew.
-        Raises InputError where the file cannot be read or belongs to other networks.
+        Where nothing but the record was saved, nothing changes: the run begins anew. Raises InputError where the
+        state is missing, cannot be read, or is of another run or of other networks.
         """
         path = self.path / "state.npz"
         if not path.exists():
+            if leftovers := self.leftovers():
+                raise InputError(f"--resume: {path} is missing, but {leftovers[-1]} is there, which would be overwritten; "
+                                 "restore the state, or start a new run in another --out")
             return
         try:
+            if not path.is_file():
+                raise ValueError("not a regular file")
             with np.load(path) as state:
-                names = sorted(set(state.files) - {"history"})
+                names = sorted(set(state.files) - {"run"})
                 values = [state[name] for name in names]
-                history = json.loads(str(state["history"]))
+                saved = json.loads(str(state["run"]))
+            history = saved.pop("history")
+            check_history(history)
         except Exception as error:  # a damaged zip file raises many kinds
             raise InputError(f"--resume: cannot read {path}: {error}") from None
+        for name, value in self.identity().items():
+            if saved.get(name) != value:
+                raise InputError(f"--resume: {path} and run.json do not belong together: their {name} differ")
+        if not agrees(self.path / "history.csv", history):
+            raise InputError(f"--resume: {self.path / 'history.csv'} is not the history of this run's state; "
+                             "move it away to go on")
         variables = state_of(sgan)
         if describe(zip(names, values)) != describe(variables.items()):
             raise InputError(f"--resume: {path} belongs to other networks than this program's")
@@ -165,19 +248,39 @@ def describe(state):
     return [(re.sub(r"_\d+(?=/|$)", "", name), tuple(value.shape)) for name, value in state]
 
 
+def check_history(history):
+    """Raise ValueError for what is not a list of whole rows, one for each epoch from 1 on."""
+    for number, row in enumerate(history, start=1):
+        if row["epoch"] != number or row.keys() != history[0].keys() or not all(map(math.isfinite, row.values())):
+            raise ValueError(f"row {number} of its history is damaged")
+
+
+def agrees(path, history):
+    """Whether a history.csv begins with these rows; it may be an epoch ahead, and need not be there."""
+    if not history or not path.exists():
+        return True
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return rows[:len(history)] == [{name: str(value) for name, value in row.items()} for row in history]
+
+
 def allowed_changes(settings_class):
+    """The options that may differ when a run is resumed, in words."""
     return " and ".join(flag(name) for name in ("data", *settings_class.MAY_CHANGE))
 
 
+@contextlib.contextmanager
 def start_run(settings_class, label_split, argv=None):
     """Start the run that a command line asks for, or with --resume go on with one, as far as the first step.
+
+    Its folder belongs to this process until the end of the block.
 
     Args:
         settings_class: the dataclass of settings, each an option of the command line.
         label_split: chooses the images that keep their labels, from (labels, number, number of classes, seed).
         argv: the command line; None for the process' own.
 
-    Returns:
+    Yields:
         settings: of `settings_class`.
         dataset: a `Dataset`.
         labelled: (images, labels) that the run may use: uint8 (n, H, W, C), integers (n,).
@@ -193,29 +296,33 @@ def start_run(settings_class, label_split, argv=None):
                              f"only {allowed_changes(settings_class)} may change")
     given = vars(parser.parse_args(argv))
     resume = given.pop("resume")
-    run = RunFolder(given.get("out", settings_class.out))
+    run = RunFolder(given.get("out", settings_class.out), settings_class)
     if resume:
-        run.reopen()
-        settings = run.resumed_settings(settings_class, given)
-    else:
-        run.refuse_existing()
-        settings = settings_class(**given)
-    settings.check()
-    device = set_up_device()
-    print(f"Device: {device}")
+        run.reopen()  # before the folder is claimed, which would make it
+    with run.claimed():
+        if resume:
+            run.reopen()
+            settings = run.resumed_settings(given)
+        else:
+            run.refuse_existing()
+            settings = settings_class(**given)
+        check_values(settings)
+        settings.check()
+        device = set_up_device()
+        print(f"Device: {device}")
 
-    if resume:
-        dataset = load_real_samples(given.get("data", run.record["data"]["source"]))
-        run.go_on(dataset, device)
-    else:
-        dataset = load_real_samples(settings.data)
-        if settings.labels is None and -1 not in dataset.train_labels:
-            settings = replace(settings, labels=100)
-        run.begin(dataset, device,
-                  label_split(dataset.train_labels, settings.labels, dataset.n_classes, settings.label_seed))
-    run.record["settings"] = asdict(settings)
-    rows = run.record["label_indices"]
-    print(f"Data: {dataset.name}, {len(dataset.train_images)} images, {len(rows)} of them with their labels; "
-          + ("no test set" if dataset.test_images is None else f"{len(dataset.test_images)} test images"))
-    keras.utils.set_random_seed(settings.seed)
-    return settings, dataset, (dataset.train_images[rows], dataset.train_labels[rows]), run
+        if resume:
+            dataset = load_real_samples(given.get("data", run.record["data"]["source"]))
+            run.go_on(dataset, device)
+        else:
+            dataset = load_real_samples(settings.data)
+            if settings.labels is None and -1 not in dataset.train_labels:
+                settings = replace(settings, labels=100)
+            run.begin(dataset, device,
+                      label_split(dataset.train_labels, settings.labels, dataset.n_classes, settings.label_seed))
+        run.record["settings"] = asdict(settings)
+        rows = run.record["label_indices"]
+        print(f"Data: {dataset.name}, {len(dataset.train_images)} images, {len(rows)} of them with their labels; "
+              + ("no test set" if dataset.test_images is None else f"{len(dataset.test_images)} test images"))
+        keras.utils.set_random_seed(settings.seed)
+        yield settings, dataset, (dataset.train_images[rows], dataset.train_labels[rows]), run

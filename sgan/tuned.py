@@ -372,10 +372,9 @@ class TunedSGAN(Training):
 
 def main(argv=None):
     """Train the tuned SGAN as the command line says."""
-    settings, dataset, labelled, run = start_run(TunedSettings, select_supervised_samples, argv)
-    steps = settings.epochs * settings.steps_per_epoch
-    sgan = TunedSGAN(settings, labelled, dataset.train_images, dataset.n_classes, steps)
-    train(sgan, dataset, settings, run)
+    with start_run(TunedSettings, select_supervised_samples, argv) as (settings, dataset, labelled, run):
+        steps = settings.epochs * settings.steps_per_epoch
+        train(TunedSGAN(settings, labelled, dataset.train_images, dataset.n_classes, steps), dataset, settings, run)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,50 @@
+"""A lock file: one process at a time, released by whatever ends the process, a kill included."""
+
+import contextlib
+import os
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    import msvcrt
+
+
+def take(file):
+    """Lock an open file without waiting. Raises OSError where another process holds it."""
+    if "fcntl" in globals():
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    else:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+
+
+def is_held(file, path):
+    """Whether `path` still is the open `file`, and not gone or another one."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Hold the file `path` locked, and delete it at the end. Yields the open file.
+
+    Raises BlockingIOError where another process holds it.
+    """
+    while True:
+        file = open(path, "w")
+        try:
+            take(file)
+        except OSError as error:
+            file.close()
+            raise BlockingIOError(error.errno, "is in use by another process", str(path)) from None
+        if is_held(file, path):
+            break
+        file.close()  # its last owner has just deleted it: make a new one
+    try:
+        yield file
+    finally:
+        with contextlib.suppress(OSError):
+            if is_held(file, path):
+                os.unlink(path)
+        file.close()
