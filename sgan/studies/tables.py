@@ -1,20 +1,22 @@
-"""What is made of finished runs: every run in a CSV, means and differences in a table, a picture."""
+"""What is made of finished runs: a CSV with every run, a table of means and paired differences, a picture."""
 
 import csv
-import json
+import string
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from mnist_data import InputError
-from run_folder import written_whole
-from studies.run import FIRST, read_result, result_path
-from studies.tuned import NEEDS
+from sgan.command_line import InputError
+from sgan.data import MNIST_FINGERPRINT
+from sgan.files import written_whole
+from sgan.studies.pictures import draw_ablation, draw_curves, draw_errors, save_picture
+from sgan.studies.run import FIRST
+from sgan.tuned import NEEDS
 
 # Published test errors on MNIST in per cent, mean ± standard deviation where there are several runs. Their networks,
-# budgets and choice of models differ from ours: a frame, not a race.
+# budgets and choice of models differ from ours: they show the order of magnitude, and are no race.
 ODENA = "SGAN (Odena 2016, arXiv 1606.01583)"
 PUBLISHED_ERRORS = {
     ODENA: {50: "11.7", 100: "7.2", 1000: "3.6"},
@@ -27,21 +29,18 @@ PUBLISHED_ERRORS = {
     "Ladder + PBWN (arXiv 1710.02338)": {20: "2.52 ± 2.42", 50: "1.06 ± 0.48", 100: "0.91 ± 0.05"},
     "Ladder network (arXiv 1507.02672)": {50: "1.62 ± 0.65", 100: "1.06 ± 0.37"},
 }
-MNIST = "9b3e06386e3ac883"  # the fingerprint of the data that all of these are about
-PUBLISHED_TUTORIAL = 0.9592  # test accuracy of the tutorial's model after 7,200 steps, chosen by the training labels
+# The tutorial's run: accuracy on the training set in per cent after each epoch of 600 steps, and the test accuracy,
+# 0..1, of its model after the twelfth, the best one by the training labels.
+PUBLISHED_EPOCHS = (85.543, 91.487, 92.628, 94.017, 94.252, 93.828, 94.122, 93.597, 95.283, 95.287, 95.263, 95.432,
+                    95.270, 95.212, 94.803, 94.640, 93.622, 91.870, 92.525, 92.180)
+PUBLISHED_EPOCH_STEPS = 600
+PUBLISHED_TUTORIAL = 0.9592
 # The second article's, one run each: test accuracy in per cent after so many steps.
-PUBLISHED_ARTICLE = {"sgan": {500: 75.9, 2000: 86.9, 2500: 89.8, 6000: 90.67}, "alone": {400: 66.63}}
+PUBLISHED_ARTICLE = {"sgan": {500: 75.9, 2000: 86.9, 2500: 89.8, 6000: 90.67}, "supervised-only": {400: 66.63}}
 
-
-def load_results(runs, results):
-    """The results of those runs that have one, in order. Raises InputError where they come of different data, or tuned
-    ones of different recipes."""
-    found = [read_result(path) for path in (result_path(results, run) for run in runs) if path.exists()]
-    if len({result.get("data_fingerprint") for result in found} - {None}) > 1:
-        raise InputError(f"{results}: its results come of different images; use a folder for each data set")
-    if len({json.dumps(result["recipe"]) for result in found if result.get("recipe")}) > 1:
-        raise InputError(f"{results}: its tuned results come of different recipes; use a folder for each")
-    return found
+# Student's t for a two-sided interval of 95 %: the entry at index i has i + 1 degrees of freedom.
+T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
+        2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042)
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -49,13 +48,11 @@ def load_results(runs, results):
 
 
 def as_row(result):
-    """One run as a flat dictionary: the row of the CSV. Figures of a run that failed are None."""
-    settings, final = result["settings"], result.get("final") or {}
-    history = result.get("history") or []
+    """One run as a flat dictionary, a row of the CSV. Accuracies are 0..1, and None where the run failed."""
+    settings, final, history = result["settings"], result.get("final") or {}, result.get("history") or []
     return {
         **{name: settings[name] for name in ("preset", "method", "variant", "labels", "label_seed", "seed",
-                                             "unlabelled", "steps", "evaluate_every")},
-        "without": settings.get("without", "nothing"),
+                                             "unlabelled", "without", "steps", "evaluate_every")},
         "train_accuracy": final.get("train_accuracy"),
         "test_accuracy": final.get("test_accuracy"),
         "oracle_test_accuracy": max((row["test_accuracy"] for row in history), default=None) if final else None,
@@ -63,13 +60,16 @@ def as_row(result):
         "seconds_per_step": result.get("seconds_per_step"),
         "weights": result.get("weights"),
         "unlabelled_images": result.get("unlabelled_images"),
+        "device": result.get("device"),
+        "threads": result.get("threads"),
         "error": result["error"] or "",
         "name": result["name"],
+        "id": result["id"],
     }
 
 
 def seconds_to(history, accuracy):
-    """When, since its process began, a run first was above a test accuracy in three evaluations in a row; or None."""
+    """Seconds until a run was first above a test accuracy in three evaluations in a row, or None."""
     for first, *others in zip(history, history[1:], history[2:]):
         if all(row["test_accuracy"] > accuracy for row in (first, *others)):
             return first.get("seconds")
@@ -77,7 +77,7 @@ def seconds_to(history, accuracy):
 
 
 class Group(NamedTuple):
-    """What a row is a repetition of: all settings but the seeds; whether labels were drawn is a setting."""
+    """What runs of one group share: all settings but the seeds. The article's own labels are a group of their own."""
 
     preset: str
     method: str
@@ -96,8 +96,8 @@ def group_of(row):
 
 
 def title_of(group, leave_out=None):
-    """A group in words; `leave_out` "labels" or "unlabelled" for a line that goes over their number."""
-    what = f"SGAN, {group.variant}" if group.method == "sgan" else "classifier alone"
+    """A group in words; `leave_out` "labels" or "unlabelled" for a line over their number."""
+    what = f"SGAN, {group.variant}" if group.method == "sgan" else "supervised only"
     words = ["tuned SGAN" if group.preset == "tuned" else f"{group.preset}: {what}"]
     if group.without != "nothing":
         left_out = set(group.without.split(","))
@@ -118,8 +118,34 @@ def groups(rows):
     return found
 
 
+def finished(rows, name):
+    """One entry of each run that did not fail."""
+    return [row[name] for row in rows if not row["error"]]
+
+
+def finished_histories(results):
+    """{group: the histories of its runs that did not fail}."""
+    found = {}
+    for result in results:
+        if not result["error"]:
+            found.setdefault(group_of(as_row(result)), []).append(result["history"])
+    return found
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Means and differences
+
+
+def mean_std(values):
+    """"90.12 ± 0.34 (n = 5)" in per cent of values in 0..1; the standard deviation is the sample's."""
+    if not values:
+        return "–"
+    spread = f" ± {100 * np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
+    return f"{100 * np.mean(values):.2f}{spread} (n = {len(values)})"
+
+
 def differences(rows, others):
-    """Test accuracies of `rows` minus those of `others` with the same network, labels, draw and seed."""
+    """Test accuracies of `rows` minus those of `others` with the same network, labels, label split and seed."""
     def pair(row):
         return tuple(row[name] for name in ("preset", "labels", "label_seed", "seed"))
 
@@ -127,31 +153,16 @@ def differences(rows, others):
     return [row["test_accuracy"] - theirs[pair(row)] for row in rows if not row["error"] and pair(row) in theirs]
 
 
-def mean_std(values, sign=""):
-    """"90.12 ± 0.34 (n = 5)" in per cent of values in 0..1; the standard deviation is the sample's."""
-    if not values:
+def mean_interval(values):
+    """"+9.17 [+7.92, +10.42] (n = 5)": mean and its 95 % interval by Student's t, in percentage points."""
+    n = len(values)
+    if not n:
         return "–"
-    spread = f" ± {100 * np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
-    return f"{100 * np.mean(values):{sign}.2f}{spread} (n = {len(values)})"
-
-
-def in_seconds(value):
-    """Whole seconds, or "never" for None."""
-    return "never" if value is None else f"{value:.0f}"
-
-
-def finished(rows, name):
-    """One figure of each run that did not fail."""
-    return [row[name] for row in rows if not row["error"]]
-
-
-def finished_histories(results):
-    """{group: the histories of its runs}."""
-    found = {}
-    for result in results:
-        if not result["error"]:
-            found.setdefault(group_of(as_row(result)), []).append(result["history"])
-    return found
+    mean = 100 * np.mean(values)
+    if n == 1:
+        return f"{mean:+.2f} (n = 1)"
+    half = T_95[min(n - 1, len(T_95)) - 1] * 100 * np.std(values, ddof=1) / np.sqrt(n)
+    return f"{mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}] (n = {n})"
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -164,45 +175,64 @@ def markdown(header, rows):
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
 
 
+def in_seconds(value):
+    """Whole seconds, or "never" for None."""
+    return "never" if value is None else f"{value:.0f}"
+
+
+def machines(rows):
+    """{(device, threads): a letter} of the runs that did not fail."""
+    found = {(row["device"], row["threads"]) for row in rows if not row["error"]}
+    return dict(zip(sorted(found), string.ascii_uppercase))
+
+
+def step_seconds(members, letters):
+    """Mean seconds a step on each machine: "0.480 (A), 0.912 (B)"; `letters`: as `machines` returns them."""
+    means = {letter: [row["seconds_per_step"] for row in members
+                      if not row["error"] and (row["device"], row["threads"]) == machine]
+             for machine, letter in letters.items()}
+    return ", ".join(f"{np.mean(values):.3f} ({letter})" for letter, values in means.items() if values) or "–"
+
+
 def main_table(rows):
-    """One line a group: accuracies at the last step, differences on identical draws, cost."""
-    alone = [row for row in rows if row["method"] == "alone"]
+    """A line for each group: accuracies at the last step, differences on the same splits, cost."""
+    supervised = [row for row in rows if row["method"] == "supervised-only"]
     stacked = [row for row in rows if row["method"] == "sgan" and row["variant"] == "stacked" and not row["unlabelled"]]
     complete = [row for row in stacked if row["without"] == "nothing"]
-    several = len({row["variant"] for row in rows}) > 1
-    fewer = any(row["unlabelled"] for row in rows)
-    ablated = len({row["without"] for row in rows}) > 1
+    compared = []  # what is subtracted, in words; its rows; the groups for which it is
+    if supervised and len(supervised) < len(rows):
+        compared.append(("supervised only", supervised, lambda group: group.method == "sgan"))
+    if len({row["variant"] for row in rows}) > 1:
+        compared.append(("stacked", stacked, lambda group: group.variant != "stacked"))
+    if any(row["unlabelled"] for row in rows):
+        compared.append(("all unlabelled images", stacked, lambda group: group.unlabelled))
+    if len({row["without"] for row in rows}) > 1:
+        compared.append(("complete", complete, lambda group: group.without != "nothing"))
     timed = any(row["seconds_to_tutorial"] for row in rows) and all(row["evaluate_every"] <= 100 for row in rows)
-    header = ["run", "test accuracy, %", "training set, %", *(["minus alone, same draws"] if alone else []),
-              *(["minus stacked, same draws"] if several else []),
-              *(["minus all unlabelled images, same draws"] if fewer else []),
-              *(["minus complete, same draws"] if ablated else []),
+    header = ["run", "test accuracy, %", "training set, %",
+              *(f"test accuracy minus {what}, same splits" for what, _, _ in compared),
               *([f"seconds to {PUBLISHED_TUTORIAL:.2%}, each run"] if timed else []),
-              "oracle: best test, %", "seconds a step", "weights", "failed"]
+              "oracle: best test accuracy, %", "seconds a step", "weights", "failed"]
     lines = []
     for group, members in groups(rows).items():
-        sgan, is_stacked = group.method == "sgan", group.variant == "stacked"
-        costs = finished(members, "seconds_per_step")
+        weights = finished(members, "weights")
         lines.append([
             title_of(group),
             mean_std(finished(members, "test_accuracy")), mean_std(finished(members, "train_accuracy")),
-            *([mean_std(differences(members, alone), "+") if sgan else ""] if alone else []),
-            *([mean_std(differences(members, stacked), "+") if sgan and not is_stacked else ""] if several else []),
-            *([mean_std(differences(members, stacked), "+") if group.unlabelled else ""] if fewer else []),
-            *([mean_std(differences(members, complete), "+") if group.without != "nothing" else ""] if ablated else []),
+            *(mean_interval(differences(members, others)) if applies(group) else "" for _, others, applies in compared),
             *([", ".join(map(in_seconds, finished(members, "seconds_to_tutorial")))] if timed else []),
-            mean_std(finished(members, "oracle_test_accuracy")), f"{np.mean(costs):.3f}" if costs else "–",
-            f"{finished(members, 'weights')[0]:,}" if costs else "–", len(members) - len(costs),
+            mean_std(finished(members, "oracle_test_accuracy")), step_seconds(members, machines(rows)),
+            f"{weights[0]:,}" if weights else "–", len(members) - len(weights),
         ])
     return markdown(header, lines)
 
 
 def article_table(results):
-    """Test accuracy after as many steps as the second article names, beside its own figures."""
+    """Test accuracy after as many steps as the second article names, beside its own."""
     shown = list(PUBLISHED_ARTICLE["sgan"])
     lines = [["published: SGAN, the article's own labels, one run", *PUBLISHED_ARTICLE["sgan"].values()],
-             ["published: classifier alone, 400 updates, one run, labelled images drawn with repetition", *[""] * 3,
-              PUBLISHED_ARTICLE["alone"][400]]]
+             ["published: supervised only, 400 updates, one run, labelled images drawn with repetition", *[""] * 3,
+              PUBLISHED_ARTICLE["supervised-only"][400]]]
     for group, histories in finished_histories(results).items():
         at = [[row["test_accuracy"] for history in histories for row in history if row["step"] == step]
               for step in (*shown[:-1], group.steps)]
@@ -212,8 +242,7 @@ def article_table(results):
 
 def errors_table(rows):
     """Test errors by number of labels, beside the published ones."""
-    counts = sorted({row["labels"] for row in rows} | {20, 50, 100, 200, 1000})
-
+    counts = sorted({row["labels"] for row in rows}.union(*PUBLISHED_ERRORS.values(), (1000,)))
     table = {}
     for group, members in groups(rows).items():
         values = [1 - value for value in finished(members, "test_accuracy")]
@@ -224,111 +253,130 @@ def errors_table(rows):
     return markdown(["test error, %", *(f"{n:,} labels" for n in counts)], lines)
 
 
+def epochs_table(results, published):
+    """Accuracies of the default runs after each epoch of 600 steps; `published`: the tutorial's, in per cent."""
+    histories = [result["history"] for result in results if not result["error"]]
+    if not histories:
+        return ""
+
+    def accuracies(rows):
+        known = [row["train_accuracy"] for row in rows if "train_accuracy" in row]
+        return mean_std(known), mean_std([row["test_accuracy"] for row in rows])
+
+    last = max(row["step"] for history in histories for row in history) // PUBLISHED_EPOCH_STEPS
+    lines = []
+    for epoch in range(1, last + 1):
+        rows = [row for history in histories for row in history if row["step"] == epoch * PUBLISHED_EPOCH_STEPS]
+        lines.append([f"{epoch} (the result)" if epoch == last else epoch, *accuracies(rows),
+                      f"{published[epoch - 1]:.2f}" if epoch <= len(published) else ""])
+    best = [max(history, key=lambda row: row["test_accuracy"]) for history in histories]
+    epochs = ", ".join(f"{row['step'] / PUBLISHED_EPOCH_STEPS:g}" for row in best)
+    lines.append([f"oracle: each run's best epoch on the test set ({epochs})", *accuracies(best),
+                  f"{max(published):.2f} (its best)" if published else ""])
+    return markdown(["epoch", "training set, %", "test set, %", "published run, training set, %"], lines)
+
+
 # --------------------------------------------------------------------------------------------------------------
 # Pictures
 
 
-def draw_curves(axes, results):
-    """Test accuracy against steps: a thin line a run, a thick one for a group's mean."""
-    for i, (group, histories) in enumerate(finished_histories(results).items()):
-        curves = [{row["step"]: 100 * row["test_accuracy"] for row in history} for history in histories]
-        for curve in curves:
-            axes.plot(curve.keys(), curve.values(), color=f"C{i}", alpha=0.25, linewidth=1)
-        steps = sorted(set.intersection(*map(set, curves)))
-        means = [np.mean([curve[step] for curve in curves]) for step in steps]
-        axes.plot(steps, means, color=f"C{i}", marker=".", label=f"{title_of(group)} (n = {len(curves)})")
-    axes.set(xlabel="steps", ylabel="test accuracy, %")
+def curves(results, name):
+    """{title: a curve {step: accuracy in per cent} for each run} of the accuracy with this name."""
+    return {title_of(group): [{row["step"]: 100 * row[name] for row in history if name in row} for history in histories]
+            for group, histories in finished_histories(results).items()}
 
 
-def draw_errors(axes, rows, over):
-    """Test error with error bars against the number of "labels", or of "unlabelled" images, all of them included."""
-    fewer = {group[:4] for group in groups(rows) if group.unlabelled}
-    lines, numbers = {}, set()
+def errors_over(rows, number, title, chosen=lambda group: True):
+    """{title: {number: test errors in per cent, one for each run}} of the chosen groups."""
+    found = {}
     for group, members in groups(rows).items():
         values = [100 * (1 - value) for value in finished(members, "test_accuracy")]
-        if values and (group[:4] in fewer if over == "unlabelled" else not group.unlabelled):
-            number = finished(members, "unlabelled_images")[0] if over == "unlabelled" else group.labels
-            spread = np.std(values, ddof=1) if len(values) > 1 else np.nan  # one run has no spread
-            lines.setdefault(title_of(group, leave_out=over), []).append((number, np.mean(values), spread))
-            numbers.add(number)
-    for what, points in lines.items():
-        x, means, spreads = zip(*sorted(points))
-        axes.errorbar(x, means, spreads, marker=".", capsize=3, label=what)
-    axes.set(xlabel="unlabelled images" if over == "unlabelled" else "labelled images",
-             ylabel="test error, % (mean ± standard deviation)", xscale="log", ylim=(0, None))
-    axes.set_xticks(sorted(numbers), [f"{number:,}" for number in sorted(numbers)])
-    axes.minorticks_off()
+        if values and chosen(group):
+            found.setdefault(title(group), {}).setdefault(number(group, members), []).extend(values)
+    return found
 
 
-def draw_ablation(axes, rows):
-    """Test error of the tuned SGAN without each of its ingredients: a point a run."""
-    for n in sorted({row["labels"] for row in rows}):
-        runs = [row for row in rows if row["labels"] == n and not row["error"]]
-        axes.plot([100 * (1 - row["test_accuracy"]) for row in runs], [row["without"] for row in runs], "o", alpha=0.6,
-                  label=f"{n:,} labels, each run")
-    axes.set(xlabel="test error, %", ylabel="without")
-    axes.invert_yaxis()
-
-
-def save_picture(name, results, rows, on_mnist, path):
-    """Test accuracy against steps, or errors against numbers of images, whichever the study is about."""
-    panels = ["curves"] if name in ("article", "variants") else ["ablation"] if name == "ablation" else ["labels"]
-    if any(row["unlabelled"] for row in rows):
-        panels.append("unlabelled")
-    figure = Figure(figsize=(8 * len(panels), 6.5), layout="constrained")
-    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
-        if panel == "curves":
-            draw_curves(axes, results)
-            if name == "article" and on_mnist:
-                axes.plot(*zip(*PUBLISHED_ARTICLE["sgan"].items()), "k*", label="published, SGAN")
-                axes.plot(*zip(*PUBLISHED_ARTICLE["alone"].items()), "kx", label="published, classifier alone")
-        elif panel == "ablation":
-            draw_ablation(axes, rows)
-        else:
-            draw_errors(axes, rows, panel)
-            if panel == "labels" and on_mnist and name != "tuned":  # with that, it would be far off the scale
-                errors = PUBLISHED_ERRORS[ODENA]
-                axes.plot(errors.keys(), [float(error) for error in errors.values()], "k*", label=f"published: {ODENA}")
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12))  # below, where it hides nothing
-    with written_whole(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+def panels_of(name, results, rows, published):
+    """What is drawn of a study, functions of a matplotlib axes; `published` says whether the data are MNIST."""
+    if name == "default":
+        epochs = {epoch * PUBLISHED_EPOCH_STEPS: value for epoch, value in enumerate(PUBLISHED_EPOCHS, start=1)}
+        return [partial(draw_curves, groups=curves(results, "test_accuracy"), published={}, what="test accuracy"),
+                partial(draw_curves, groups=curves(results, "train_accuracy"),
+                        published={"published run": epochs} if published else {}, what="accuracy on the training set")]
+    if name in ("article", "variants"):
+        stars = {f"published: {method.replace('sgan', 'SGAN').replace('-', ' ')}": curve
+                 for method, curve in PUBLISHED_ARTICLE.items()}
+        return [partial(draw_curves, groups=curves(results, "test_accuracy"),
+                        published=stars if published and name == "article" else {}, what="test accuracy")]
+    if name == "ablation":
+        return [partial(draw_ablation, groups=errors_over(
+            rows, lambda group, _: group.without, lambda group: f"{group.labels:,} labels, each run"))]
+    odena = {f"published: {ODENA}": {n: float(error) for n, error in PUBLISHED_ERRORS[ODENA].items()}}
+    panels = [partial(draw_errors, what="labelled images", groups=errors_over(
+        rows, lambda group, _: group.labels, lambda group: title_of(group, leave_out="labels"),
+        lambda group: not group.unlabelled),
+        published=odena if published and name != "tuned" else {})]  # with the tuned, it would be far off the scale
+    fewer = {group[:4] for group in groups(rows) if group.unlabelled}
+    if fewer:
+        panels.append(partial(draw_errors, what="unlabelled images", published={}, groups=errors_over(
+            rows, lambda _, members: finished(members, "unlabelled_images")[0],
+            lambda group: title_of(group, leave_out="unlabelled"), lambda group: group[:4] in fewer)))
+    return panels
 
 
 # --------------------------------------------------------------------------------------------------------------
 
 
-def write_tables(name, runs, results, options=""):
-    """Write NAME.csv, NAME.md and NAME.png of the runs of a study that there are, and print the table; `options` are
-    those that chose the runs."""
-    found = load_results(runs, results)
-    rows = [as_row(result) for result in found]
-    if not rows:
-        raise InputError(f"{results}: no run of the study '{name}' is done yet")
-    folder = Path(results)
+EXPLANATION = [
+    "Failed runs count in no mean. Accuracies are mean ± sample standard deviation over runs. Differences are means",
+    "over pairs of runs on the same label split with the same seed, with their 95 % interval (Student's t). Everything",
+    "is the last step's, except in the column named oracle, which chooses the step by the test labels, among more",
+    "evaluations in one study than in another. Seconds a step depend on the machine's other work; each machine has its",
+    "own mean.",
+]
+
+
+def notes_of(name, runs, rows, options):
+    """What stands below a table: command, number of runs, machines, failed and missing runs."""
+    failed = [f"- failed: {row['name']}: {row['error']}" for row in rows if row["error"]]
+    done = {row["name"] for row in rows}
+    missing = [f"- not run: {run.name}" for run in runs if run.name not in done]
+    return [f"`python -m sgan.studies {name}{options}`: {len(rows)} of {len(runs)} runs done, "
+            f"{len(failed)} of these failed.",
+            *EXPLANATION, "",
+            *(f"- machine {letter}: {device}, threads a run: {threads}"
+              for (device, threads), letter in machines(rows).items()), *failed, *missing]
+
+
+def write_tables(name, runs, results, folder, options=""):
+    """Write FOLDER/NAME.csv, .md and .png of a study, and print the table.
+
+    Args:
+        name: of the study.
+        runs: its runs, each a `Run`.
+        results: a list parallel to `runs`: each one's result (see results.py), or None where it is not done.
+        folder: of results.
+        options: of the command line, those that chose the runs.
+    """
+    found = [result for result in results if result]
+    if not found:
+        raise InputError(f"{folder}: no run of the study '{name}' is done yet")
+    rows, folder = [as_row(result) for result in found], Path(folder)
     with written_whole(folder / f"{name}.csv") as temporary:
         with open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=rows[0])
             writer.writeheader()
             writer.writerows(rows)
-    failed = [f"- failed: {row['name']}: {row['error']}" for row in rows if row["error"]]
-    done = {row["name"] for row in rows}
-    missing = [f"- not run: {run.name}" for run in runs if run.name not in done]
-    machines = sorted({f"{r['device']}, {r['threads']} threads a run" for r in found if r.get("device")})
-    notes = [f"`python -m studies.study {name}{options}`:",
-             f"{len(rows)} of {len(runs)} runs done, {len(failed)} of these failed; failed runs count in no mean.",
-             "Mean ± standard deviation over runs. All figures are the last step's, but for the column named oracle,",
-             "which chooses the step by the test labels, among more evaluations in one study than in another.",
-             f"Seconds a step depend on what else the machine did. Measured on: {'; '.join(machines)}.",
-             "", *failed, *missing]
+    published = found[0]["data"]["fingerprint"] == MNIST_FINGERPRINT  # which all published figures are about
     text = f"# {name}\n\n" + main_table(rows)
-    on_mnist = any(result.get("data_fingerprint") == MNIST for result in found)
-    if name == "article" and on_mnist:
+    if name == "default":
+        text += "\n## After each epoch\n\n" + epochs_table(found, PUBLISHED_EPOCHS if published else ())
+    elif name == "article" and published:
         text += "\n## Beside the article's figures\n\n" + article_table(found)
-    elif name in ("alone", "labels", "tuned") and on_mnist:
+    elif name in ("supervised-only", "labels", "tuned") and published:
         text += "\n## Beside published figures\n\n" + errors_table(rows)
-    text += "\n" + "\n".join(notes) + "\n"
+    text += "\n" + "\n".join(notes_of(name, runs, rows, options)) + "\n"
     with written_whole(folder / f"{name}.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
-    save_picture(name, found, rows, on_mnist, folder / f"{name}.png")
+    save_picture(folder / f"{name}.png", panels_of(name, found, rows, published))
     print(f"{text}\nwritten: {folder / name}.csv, .md, .png")
