@@ -33,10 +33,11 @@ def write_lines(path, lines):
 def pack(results):
     """Pack all new results. Returns how many."""
     everything = read_results(results)  # which refuses a run that is there twice
-    new = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted((Path(results) / "new").glob("*.json"))]
-    for path in sorted({packed_path(results, result) for _, result in new}):
-        write_lines(path, [json.dumps(result) for result in everything.values() if packed_path(results, result) == path])
-    for path, _ in new:
+    new = {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(results).glob("new/*.json"))}
+    for path in sorted({packed_path(results, result) for result in new.values()}):
+        lines = [json.dumps(each) for each in everything.values() if packed_path(results, each) == path]
+        write_lines(path, lines)
+    for path in new:
         path.unlink()
     return len(new)
 
