@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, and what is asked of a file before it is read."""
 
 import contextlib
 import errno
@@ -6,7 +6,39 @@ import logging
 import math
 import os
 import shutil
+import stat
 from pathlib import Path
+
+from sgan.command_line import InputError
+
+
+def expand(path):
+    """`path` as a Path, with ~ as the home folder; where there is no such user, "~..." is the name of a file."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def regular_file(path):
+    """`path`, expanded. Raises InputError unless it is a file that ends: reading a pipe or a device may not."""
+    path = expand(path)
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{path}: is not a file but a folder")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path}: is not a file but a pipe or a device")
+    return path
+
+
+def first_line(error):
+    """The first line of an error's message: those of libraries go on for pages."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 @contextlib.contextmanager
