@@ -1,0 +1,67 @@
+"""The start of a script: quiet while TensorFlow is imported, whatever the machine's settings for Keras."""
+
+import os
+import signal
+import sys
+
+
+def begin_script():
+    """Import TensorFlow and Keras, first thing in a script that is being run.
+
+    Ctrl-C during the long import ends the script without a traceback. TensorFlow's own lines about processors and GPUs
+    are not shown, unless the import fails. Data format and float type are set, which a user's keras.json may have
+    changed.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `run_command` takes over
+    with quiet_stderr():
+        import keras
+        import tensorflow as tf
+
+        tf.config.list_physical_devices("GPU")  # looks for GPUs, which is when TensorFlow complains about them
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+
+
+class quiet_stderr:
+    """Hold back what is written to standard error, by C++ code too; show it where the block, or the process, fails.
+
+    A small process of its own holds the lines, so that even a crash shows them. Without `fork` (Windows) nothing is
+    held back.
+    """
+
+    def __enter__(self):
+        self.own = None
+        if sys.stderr is None or not hasattr(os, "fork"):
+            return
+        sys.stderr.flush()
+        reading, self.writing = os.pipe()
+        self.keeper = os.fork()
+        if not self.keeper:
+            os.close(self.writing)
+            keep_lines(reading)
+        os.close(reading)
+        self.own = os.dup(2)
+        os.dup2(self.writing, 2)
+
+    def __exit__(self, failure, *_):
+        if self.own is None:
+            return
+        sys.stderr.flush()
+        os.dup2(self.own, 2)
+        os.close(self.own)
+        if not failure:
+            os.write(self.writing, b"\0")
+        os.close(self.writing)
+        os.waitpid(self.keeper, 0)
+
+
+def keep_lines(reading):
+    """Read until the other end of the pipe is closed, print what came unless it ends with a zero byte, and exit."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the script
+    text = b""
+    while part := os.read(reading, 65536):
+        text += part
+    if not text.endswith(b"\0"):
+        os.write(2, text)
+    os._exit(0)
