@@ -36,7 +36,7 @@ from sgan.fast_convolution import speed_up
 from sgan.files import save_model
 from sgan.plots import save_image_grid, save_training_curves
 from sgan.run_folder import start_run
-from sgan.training_loop import Training, WatchLosses, step_numbers, steps_per_call
+from sgan.training_loop import TimeLeft, Training, WatchLosses, on_device, step_numbers, steps_per_call
 
 # --------------------------------------------------------------------------------------------------------------
 # Settings: each field is an option of the command line
@@ -256,8 +256,8 @@ class SGAN(Training):
         self.gan_model = define_gan(self.g_model, self.d_model)
         self.compile_discriminators(settings)
         compile_with_adam(self.gan_model, "binary_crossentropy", settings)
-        self.labelled = [tf.constant(values) for values in labelled]
-        self.unlabelled = [tf.constant(unlabelled_images)]
+        self.labelled = [on_device(values) for values in labelled]
+        self.unlabelled = [on_device(unlabelled_images)]
         self.batch_size, self.gan_batch_size = settings.batch_size, settings.batch_size
 
     def compile_discriminators(self, settings):
@@ -383,7 +383,9 @@ def train(sgan, dataset, settings, run):
         save_pictures()  # a kill may have left them out
     else:
         run.save_state(sgan)
-    callbacks = [WatchLosses(steps, settings.print_every), keras.callbacks.LambdaCallback(on_epoch_end=save_epoch)]
+    n_images = len(dataset.train_images) + (0 if dataset.test_images is None else len(dataset.test_images))
+    callbacks = [WatchLosses(steps, settings.print_every), keras.callbacks.LambdaCallback(on_epoch_end=save_epoch),
+                 TimeLeft(settings.epochs, steps, sgan.c_model, n_images)]
     if settings.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
     sgan.compile(optimizer=None, steps_per_execution=steps_per_call(steps, settings.print_every))  # its models have one

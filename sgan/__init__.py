@@ -2,11 +2,13 @@
 
 Below the scripts, which import it:
 
+    startup.py            the start of a script: quiet while TensorFlow is imported
     command_line.py       options from a dataclass; errors as one line
     data.py               MNIST, or a user's own .npz file
     synthetic_digits.py   digits drawn from fonts, where there is no MNIST
     files.py              files written whole or not at all
-    run_folder.py         a run's files: record, history, models, state; resuming
+    lock.py               one process at a time
+    run_folder.py         a run's files: record, history, models, state; starting and resuming
     plots.py              generated images as a grid, training curves
     training_loop.py      what lets Keras' `fit` run a training that draws its own batches
     safe_loading.py       loads a classifier from a file that anyone may have made
@@ -23,13 +25,11 @@ must be known before Keras is imported.
 """
 
 import os
-import signal
+
+from sgan.startup import begin_script
+
+__all__ = ["begin_script"]
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # faster convolutions, which not every CPU gets by default
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-
-def begin_script():
-    """Call first in a script that is being run: Ctrl-C during the long imports then ends it without a traceback."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)

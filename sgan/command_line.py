@@ -83,8 +83,10 @@ def run_command(main):
     130 for Ctrl-C, 141 for an output that nobody reads any more.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # `begin_script` switched it off for the imports
-    sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be printable
     try:
+        if sys.stdout is None:
+            raise InputError("standard output is closed; to see nothing, send it to /dev/null")
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be printable
         main()
         sys.stdout.flush()
         return

@@ -3,7 +3,10 @@
 import contextlib
 import math
 import os
+import shutil
+import sys
 import time
+from importlib.util import find_spec
 
 import keras
 import numpy as np
@@ -45,6 +48,16 @@ class Training(keras.Model):
         return [*self.variables, *(variable for optimizer in self.optimizers for variable in optimizer.variables)]
 
 
+def on_device(array):
+    """An array as a tensor for the training steps to draw from.
+
+    Images, uint8, are float16 where there is a GPU: it holds 0..255 exactly, and TensorFlow has no GPU kernel that
+    gathers rows of uint8.
+    """
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    return tf.constant(array, "float16" if array.dtype == np.uint8 and has_gpu else None)
+
+
 def step_numbers(n):
     """0 to n - 1, for `fit`. Their pipeline is not tuned: at the end of an epoch TensorFlow would wait for the tuner,
     which sleeps for up to a minute."""
@@ -67,7 +80,10 @@ def largest_common_divisor(*numbers, most=50):
 
 
 def set_up_device():
-    """Name the device to train on, and let a GPU's memory be taken as it is needed, not all at once."""
+    """Name the device to train on, and let a GPU's memory be taken as it is needed, not all at once.
+
+    Where a GPU is there but cannot be used, a line on standard error says why.
+    """
     # TensorFlow's remapper fails on LeakyReLU's gradients with oneDNN, and says so on the screen: do without it.
     tf.config.optimizer.set_experimental_options({"remapping": False})
     gpus = tf.config.list_physical_devices("GPU")
@@ -76,7 +92,33 @@ def set_up_device():
             tf.config.experimental.set_memory_growth(gpu, True)
     if gpus:
         return "GPU: " + tf.config.experimental.get_device_details(gpus[0]).get("device_name", gpus[0].name)
-    return f"CPU with {os.cpu_count()} cores"
+    if trouble := gpu_trouble():
+        print(f"An NVIDIA GPU is there, but {trouble}. Training on the CPU.", file=sys.stderr)
+    return f"CPU with {os.cpu_count()} cores{cpu_features()}"
+
+
+def gpu_trouble():
+    """Why TensorFlow does not use an NVIDIA GPU that the machine has, and what to do; empty where it has none, or where
+    CUDA_VISIBLE_DEVICES hides it."""
+    if not (shutil.which("nvidia-smi") or os.path.exists("/dev/nvidia0")) or "CUDA_VISIBLE_DEVICES" in os.environ:
+        return ""
+    if sys.platform == "win32":
+        return "TensorFlow has no GPU support on Windows: use WSL2"
+    if not tf.test.is_built_with_cuda():
+        return 'this TensorFlow is built without CUDA: pip install "tensorflow[and-cuda]>=2.20,<2.22"'
+    if not find_spec("nvidia"):
+        return 'CUDA is not installed: pip install "tensorflow[and-cuda]>=2.20,<2.22"'
+    return "CUDA cannot start it: check the driver with nvidia-smi"
+
+
+def cpu_features():
+    """", AVX512-VNNI" or ", AVX2", which decide how fast TensorFlow is; empty where that is not known."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            flags = file.read().split()
+    except OSError:
+        return ""
+    return next((f", {name}" for flag, name in (("avx512_vnni", "AVX512-VNNI"), ("avx2", "AVX2")) if flag in flags), "")
 
 
 class WatchLosses(keras.callbacks.Callback):
@@ -108,3 +150,55 @@ class WatchLosses(keras.callbacks.Callback):
                 raise FloatingPointError(
                     f"training diverged: {name} is {value} at step {step} (epoch {self.epoch + 1}); "
                     "the files of the last finished epoch are kept; try a smaller --learning-rate")
+
+
+class TimeLeft(keras.callbacks.Callback):
+    """Say how long the run will take: first from the steps after compilation, then renewed after each epoch.
+
+    Args:
+        epochs, steps: of the run, and of an epoch.
+        c_model, n_images: what is evaluated after each epoch, on how many images.
+    """
+
+    def __init__(self, epochs, steps, c_model, n_images):
+        super().__init__()
+        self.epochs, self.steps, self.c_model, self.n_images = epochs, steps, c_model, n_images
+        self.first_epoch = self.compiled = self.step = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.began = time.perf_counter()
+        if self.first_epoch is None:
+            self.first_epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.perf_counter()
+        if self.compiled is None:
+            self.compiled, self.compiled_steps = now, batch + 1
+        elif self.step is None and now - self.compiled > 10:
+            self.step = (now - self.compiled) / (batch + 1 - self.compiled_steps)
+            epoch = self.step * self.steps + self.seconds_to_evaluate()
+            print(f"{in_words((self.epochs - self.first_epoch) * epoch)} for this run", flush=True)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.first_epoch and self.step:  # compilation is no part of the other epochs
+            self.began = self.compiled - self.step * self.compiled_steps
+        if epoch + 1 < self.epochs:
+            left = (self.epochs - epoch - 1) * (time.perf_counter() - self.began)
+            print(f"epoch {epoch + 1} of {self.epochs} done, {in_words(left)} left", flush=True)
+
+    def seconds_to_evaluate(self, n=500):
+        """An estimate, from a batch of n images."""
+        images = np.zeros((n, *self.c_model.input_shape[1:]), "float32")
+        self.c_model.predict_on_batch(images)  # compiles
+        began = time.perf_counter()
+        self.c_model.predict_on_batch(images)
+        return (time.perf_counter() - began) * self.n_images / n
+
+
+def in_words(seconds):
+    """"about 1 h 20 min", "about 5 min", "less than a minute"."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "less than a minute"
+    hours, minutes = divmod(minutes, 60)
+    return "about " + " ".join([f"{hours} h"] * bool(hours) + [f"{minutes} min"] * bool(minutes))

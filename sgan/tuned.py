@@ -40,8 +40,13 @@ Measured (README, five label splits each): 0.71 ± 0.05 % test error with 100 la
 (AVX2), evaluations left out (TensorFlow 2.21.0, Keras 3.15.1).
 """
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
+
+if not __package__:  # run by its path instead of with -m
+    sys.path[0] = str(Path(__file__).parents[1])
 
 import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
 
@@ -54,7 +59,7 @@ from keras import layers, ops
 
 from sgan.command_line import InputError, flag, option, run_command
 from sgan.run_folder import start_run
-from sgan.training_loop import Training
+from sgan.training_loop import Training, on_device
 from sgan_mnist import (
     Settings, custom_activation, define_discriminator, generate_latent_points, generate_real_samples,
     select_supervised_samples, train
@@ -276,8 +281,8 @@ class TunedSGAN(Training):
         self.c_model = keras.models.clone_model(classifier)  # the teacher
         self.c_model.set_weights(classifier.get_weights())
         self.c_model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-        self.labelled = [tf.constant(values) for values in labelled]
-        self.unlabelled = [tf.constant(unlabelled_images)]
+        self.labelled = [on_device(values) for values in labelled]
+        self.unlabelled = [on_device(unlabelled_images)]
 
         self.d_optimizer = keras.optimizers.Adam(settings.learning_rate, beta_1=settings.beta_1)
         self.g_optimizer = keras.optimizers.Adam(settings.learning_rate, beta_1=0.5)

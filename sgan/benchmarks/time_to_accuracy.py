@@ -11,8 +11,12 @@ label seed 0, over steps times the seconds a step measured here. Writes results/
 import csv
 import itertools
 import statistics
+import sys
 import time
 from pathlib import Path
+
+if not __package__:  # run by its path instead of with -m
+    sys.path[0] = str(Path(__file__).parents[2])
 
 import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
 

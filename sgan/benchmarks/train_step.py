@@ -27,6 +27,9 @@ import tempfile
 import time
 from pathlib import Path
 
+if not __package__:  # run by its path instead of with -m
+    sys.path[0] = str(Path(__file__).parents[2])
+
 ROOT = Path(__file__).parents[2]
 
 # Multiplications and additions of a step, from the layers of the tutorial's models: the generator takes 139.6 MFLOP an

@@ -1,5 +1,11 @@
 """python -m sgan.studies NAME: see study.py."""
 
+import sys
+from pathlib import Path
+
+if not __package__:  # run by its path instead of with -m
+    sys.path[0] = str(Path(__file__).parents[2])
+
 import sgan
 
 if __name__ == "__main__":

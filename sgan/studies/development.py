@@ -7,9 +7,13 @@ Writes a file as Keras' mnist.npz: five sixths of the training images, drawn at 
 training set, the others as its "test set".
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
+
+if not __package__:  # run by its path instead of with -m
+    sys.path[0] = str(Path(__file__).parents[2])
 
 import sgan
 

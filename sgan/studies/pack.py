@@ -6,7 +6,11 @@ One packed file for each preset, method and data set.
 """
 
 import json
+import sys
 from pathlib import Path
+
+if not __package__:  # run by its path instead of with -m
+    sys.path[0] = str(Path(__file__).parents[2])
 
 import sgan
 

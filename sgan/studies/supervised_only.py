@@ -2,10 +2,9 @@
 
 import sgan  # noqa: F401  before Keras: it chooses the backend and TensorFlow's CPU kernels
 
-import tensorflow as tf
 from keras import ops
 
-from sgan.training_loop import Training
+from sgan.training_loop import Training, on_device
 from sgan_mnist import compile_with_adam, descend, generate_real_samples
 
 
@@ -23,7 +22,7 @@ class SupervisedOnly(Training):
         super().__init__("supervised_only", ("c_loss", "c_accuracy"), settings.seed)
         _, self.c_model = sgan_class.define_discriminator(labelled[0].shape[1:], n_classes)
         compile_with_adam(self.c_model, "sparse_categorical_crossentropy", settings)
-        self.labelled = [tf.constant(values) for values in labelled]
+        self.labelled = [on_device(values) for values in labelled]
         self.batch_size = settings.batch_size // 2
 
     @property
