@@ -6,6 +6,7 @@
     article.py           the second article's model
     results.py           where finished runs are kept
     pack.py              new results into the files that are kept: python -m sgan.studies.pack
-    tables.py            what is made of finished runs: CSV, table, picture
+    tables.py            what is made of finished runs: CSV and table
+    pictures.py          and a picture
     development.py       images to develop a recipe on: python -m sgan.studies.development FILE.npz
 """
