@@ -1,13 +1,14 @@
 """Files written whole or not at all, and what is asked of a file before it is read."""
 
 import contextlib
-import errno
+import json
 import logging
 import math
 import os
-import shutil
 import stat
 from pathlib import Path
+
+import h5py
 
 from sgan.command_line import InputError
 
@@ -38,7 +39,12 @@ def regular_file(path):
 
 def first_line(error):
     """The first line of an error's message: those of libraries go on for pages."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return printable((str(error).strip().splitlines() or [type(error).__name__])[0][:200])
+
+
+def printable(text):
+    """`text` on one line, with control characters, which could change the terminal, written as in Python."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(text))
 
 
 @contextlib.contextmanager
@@ -86,13 +92,17 @@ def quiet_h5():
         logger.setLevel(level)
 
 
-def save_model(model, path):
-    """Save a Keras model as .h5, compiled if it is compiled."""
+def save_model(model, path, about=None):
+    """Save a Keras model as .h5, compiled if it is compiled.
+
+    Args:
+        about: a dictionary of what the model says about itself, see about.py; kept as JSON in the attribute "about".
+    """
     variables = [*model.variables, *(model.optimizer.variables if model.compiled else ())]
     size = 2**20 + 4 * sum(math.prod(variable.shape) for variable in variables)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(path.parent).free < size:  # HDF5 does not survive finding that out itself
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     with written_whole(path) as temporary, quiet_h5():
+        temporary.write_bytes(bytes(size))  # HDF5 does not survive finding out itself that there is no space
         model.save(temporary)
+        if about:
+            with h5py.File(temporary, "r+") as file:
+                file.attrs["about"] = json.dumps(about)
