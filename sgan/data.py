@@ -1,24 +1,30 @@
-"""The images: MNIST, a user's own .npz file, or digits drawn from fonts where there is no network.
+"""The images: MNIST, digits drawn from fonts where there is no network, or a user's own folder or .npz file.
 
-    data = load_real_samples("auto")       # or "mnist", "synthetic", "my_images.npz"
+    data = load_real_samples("auto")       # or "mnist", "synthetic", "my_pictures", "my_images.npz"
     data.train_images, data.train_labels   # uint8 (N, H, W, C) and int64 (N,); a label of -1 means "no label"
 
-An .npz file holds x_train, y_train and, if there is a test set, x_test, y_test, as Keras' own mnist.npz does.
+image_folder.py says what a folder looks like, npz_file.py what a file holds. Here is also which of the labelled images
+validate.
 """
 
+import argparse
 import hashlib
 import os
 import sys
 import tempfile
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import keras
 import numpy as np
 
-from sgan.command_line import InputError
+from sgan.command_line import InputError, at_least, option
+from sgan.files import expand
+from sgan.image_folder import printable, read_folder
+from sgan.npz_file import LEAST_SIZE, read_npz
 from sgan.synthetic_digits import draw_digits
 
 # Of the file that keras.datasets.mnist downloads: Keras deletes a cached file that has another hash.
@@ -28,15 +34,80 @@ STALL_SECONDS = 15  # a download that brings nothing for so long is given up
 DOWNLOAD_SECONDS = 600  # and so is one that trickles for longer than this
 
 
+# --------------------------------------------------------------------------------------------------------------
+# Settings
+
+
+def number_or_all(text):
+    """A --labels from the command line: a number from 1 on, or "all"."""
+    try:
+        return text if text == "all" else at_least(int, 1)(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text}: must be a number from 1 on, or all") from None
+
+
+def height_x_width(text):
+    """An --image-size from the command line as "HEIGHTxWIDTH"; one number means both."""
+    try:
+        lengths = [at_least(int, LEAST_SIZE)(length) for length in text.lower().split("x")]
+        height, width = lengths * 2 if len(lengths) == 1 else lengths
+    except (ValueError, argparse.ArgumentTypeError):
+        raise argparse.ArgumentTypeError(f"{text}: must be HEIGHTxWIDTH or one number, of pixels, each at least "
+                                         f"{LEAST_SIZE}") from None
+    return f"{height}x{width}"
+
+
+@dataclass
+class DataSettings:
+    """Which images there are, which keep their labels, and which of those validate."""
+
+    data: str = option("auto", "images: auto (MNIST, or synthetic digits without a network), mnist, synthetic, a "
+                               "folder of pictures whose sub-folders are the classes and 'unlabelled', or a file like "
+                               "Keras' mnist.npz, where the label -1 means 'no label'")
+    labels: int | str | None = option(None, "labelled images, the same number of each class, or all (default: 100; all "
+                                            "for a folder and where the data hold images without a label)",
+                                      type=number_or_all, metavar="NUMBER|all")
+    label_seed: int = option(0, "for which images keep their labels, and which of them validate", least=0)
+    image_size: str | None = option(None, "scale the pictures of a folder to this size, or to one number of pixels "
+                                          "each way (default: the size that all have, up to 64x64, or else 32x32)",
+                                    type=height_x_width, metavar="HEIGHTxWIDTH")
+    grey: bool = option(False, "read the pictures of a folder without their colours")
+    validation_split: float = option(0.0, "share of the labelled images that is only measured on, not trained on")
+
+    def check(self):
+        """Raise InputError for what no data can be chosen by."""
+        try:
+            self.labels is None or number_or_all(str(self.labels))
+            self.image_size is None or height_x_width(self.image_size)
+        except argparse.ArgumentTypeError as error:
+            raise InputError(f"--labels, --image-size: {error}") from None
+        if not 0 <= self.validation_split < 1:
+            raise InputError(f"--validation-split {self.validation_split}: must be from 0 to below 1")
+
+    def load(self, source=None):
+        """Load the `Dataset`; `source` is where it is now, if not in `data`. Raises InputError."""
+        source = source or self.data
+        if (self.image_size or self.grey) and not is_folder(source):
+            raise InputError(f"--image-size and --grey are for folders of pictures; {source} is none")
+        size = self.image_size and tuple(map(int, self.image_size.split("x")))
+        return load_real_samples(source, size, channels=1 if self.grey else None)
+
+
+# --------------------------------------------------------------------------------------------------------------
+# The data
+
+
 class Dataset(NamedTuple):
     """Images uint8 (N, H, W, C); labels int64 (N,), 0..K-1, or -1 for "no label"."""
 
-    name: str  # "mnist", "synthetic" or the path of the .npz file
+    name: str  # "mnist", "synthetic" or the path of the folder or .npz file
     train_images: np.ndarray
     train_labels: np.ndarray
-    test_images: np.ndarray | None = None  # None, both, where the file has no test set
+    test_images: np.ndarray | None = None  # None, both, where there is no test set
     test_labels: np.ndarray | None = None
     warning: str = ""  # what "auto" has to say when these are not the digits that the user hoped for
+    class_names: tuple = ()  # K strings: "0" to "K-1", or the names that the data give
+    notes: tuple = ()  # lines to print: what in the data was not plain, and how it was read
 
     @property
     def n_classes(self):
@@ -55,21 +126,35 @@ class Dataset(NamedTuple):
 
 def synthetic_digits(n_train=12000, n_test=2000, seed=0):
     """The Dataset of digits drawn from fonts: see synthetic_digits.py."""
-    return Dataset("synthetic", *draw_digits(n_train, (seed, 0)), *draw_digits(n_test, (seed, 1)))
+    return Dataset("synthetic", *draw_digits(n_train, (seed, 0)), *draw_digits(n_test, (seed, 1)),
+                   class_names=tuple("0123456789"))
 
 
-def load_real_samples(source="auto"):
-    """The Dataset of "auto", "mnist", "synthetic" or an .npz file's path; InputError where it cannot be had.
+def is_folder(source):
+    """Whether a source of data is a folder of pictures."""
+    return source not in ("auto", "mnist", "synthetic") and os.path.isdir(expand(source))
+
+
+def load_real_samples(source="auto", image_size=None, channels=None):
+    """Load a Dataset.
 
     "auto" is MNIST where Keras' cache has it or the download works. Otherwise it is the synthetic digits, and
     says so in a warning on standard error, kept in the Dataset to be repeated when the run ends.
+
+    Args:
+        source: "auto", "mnist", "synthetic", or the path of a folder of pictures or of an .npz file.
+        image_size, channels: (height, width) and 1 or 3, of the images made from a folder's pictures; None for what
+            fits these. Other sources have images as they are.
+
+    Raises:
+        InputError: it cannot be had, or does not hold what it should.
     """
     if source == "synthetic":
         return synthetic_digits()
     if source == "mnist":
         return _load_mnist()
     if source != "auto":
-        return _read_npz(source)
+        return _load_own(expand(source), image_size, channels)
     try:
         return _load_mnist()
     except InputError as error:
@@ -108,7 +193,7 @@ def _load_mnist():
     if digest != MNIST_SHA256:
         raise InputError(f"{cached} is not the file that Keras downloads (its hash differs); it is left "
                          f"alone: use it with --data {cached}, or move it away to download MNIST afresh")
-    return _read_npz(cached)._replace(name="mnist")
+    return _load_own(cached)._replace(name="mnist")
 
 
 def _download_mnist(target):
@@ -147,82 +232,62 @@ def _download_mnist(target):
             part.unlink()
 
 
-# --------------------------------------------------------------------------------------------------------------
-# The user's own file
-
-
 def _one_line(error):
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _read_npz(path):
-    """The Dataset of an .npz file in the form of Keras' mnist.npz; InputError where it has another form."""
-    path = Path(path)
-    with suppress(RuntimeError):  # no such user: then "~..." is the name of a file
-        path = path.expanduser()
-    if not path.exists():
-        raise InputError(f"no such file: {path} (the data are auto, mnist, synthetic or an .npz file)")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder, not an .npz file")
-    arrays = {}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            for key in {"x_train", "y_train", "x_test", "y_test"}.intersection(file.files):
-                arrays[key] = file[key]
-                if not isinstance(arrays[key], np.ndarray):  # NumPy hands out other members as bytes
-                    raise ValueError(f"{key} is not an array")
-    except Exception as error:  # zipfile, zlib and NumPy raise a dozen kinds on a damaged file
-        raise InputError(f"{path} is not a readable .npz file of plain arrays: {_one_line(error)}") from None
+# --------------------------------------------------------------------------------------------------------------
+# The user's own images
 
-    for key in ("x_train", "y_train"):
-        if key not in arrays:
-            raise InputError(f"{path} has no {key} (x_train, y_train are needed, x_test, y_test optional)")
-    if ("x_test" in arrays) != ("y_test" in arrays):
-        there, missing = ("x_test", "y_test") if "x_test" in arrays else ("y_test", "x_test")
-        raise InputError(f"{path} has {there} but no {missing}: a test set needs both")
 
-    data = Dataset(str(path), *_checked_set(path, "train", arrays))
-    if "x_test" in arrays:
-        test_images, test_labels = _checked_set(path, "test", arrays)
-        if test_images.shape[1:] != data.train_images.shape[1:]:
-            raise InputError(f"{path}: the images of x_test are {test_images.shape[1:]}, those of x_train "
-                             f"{data.train_images.shape[1:]} (height, width, channels)")
-        data = data._replace(test_images=test_images, test_labels=test_labels)
-    if data.n_classes > len(data.train_images):
-        raise InputError(f"{path}: holds the label {data.n_classes - 1}, but labels must be 0 to K-1, and "
-                         f"{len(data.train_images)} images cannot be of so many classes")
-    if data.n_classes < 2:
-        raise InputError(f"{path}: the only class is 0; a classifier needs at least 2 classes")
+def _load_own(path, image_size=None, channels=None):
+    """The Dataset of a folder or an .npz file."""
+    if os.path.isdir(path):
+        data = Dataset(str(path), **read_folder(path, image_size, channels))
+    elif not path.exists():
+        raise InputError(f"no such file: {path} (the data are auto, mnist, synthetic, a folder or an .npz file)")
+    else:
+        data = Dataset(str(path), **read_npz(path))
+    names = data.class_names
+    if names != tuple(map(str, range(len(names)))):
+        listed = names if len(names) <= 10 else (*names[:3], "...", names[-1])
+        data = data._replace(notes=(*data.notes, printable(f"the {len(names)} classes are {', '.join(listed)}")))
     return data
 
 
-def _checked_set(path, split, arrays):
-    """x_`split` as uint8 (N, H, W, C) and y_`split` as int64 (N,); InputError where they cannot be that."""
-    x, y = f"x_{split}", f"y_{split}"
-    images, labels = arrays[x], arrays[y]
-    if images.dtype != np.uint8:
-        raise InputError(f"{path}: {x} is {images.dtype}, not uint8 (pixels from 0 to 255)")
-    if images.ndim not in (3, 4):
-        raise InputError(f"{path}: {x} has the shape {images.shape}, not (N, height, width) or "
-                         "(N, height, width, channels)")
-    if images.size == 0:
-        raise InputError(f"{path}: {x} is empty, its shape is {images.shape}")
-    height, width = images.shape[1:3]
-    if height % 4 or width % 4:
-        raise InputError(f"{path}: the images of {x} are {height}x{width}, but height and width must be "
-                         "multiples of 4")
+# --------------------------------------------------------------------------------------------------------------
+# Labels
 
-    if labels.dtype.kind not in "iu":
-        raise InputError(f"{path}: {y} is {labels.dtype}, not an integer type")
-    if labels.shape not in ((len(images),), (len(images), 1)):  # the second as in Keras' cifar10
-        raise InputError(f"{path}: {y} has the shape {labels.shape}, but one class number for each of the "
-                         f"{len(images)} images of {x} is needed")
-    if labels.dtype.kind == "u" and labels.max() == np.iinfo(labels.dtype).max:
-        raise InputError(f"{path}: {y} is {labels.dtype} and holds {labels.max()}, which is what becomes of "
-                         "-1 (no label) there: save the labels in a signed type such as int64")
-    labels = labels.astype(np.int64).reshape(-1)
-    if labels.min() < -1:
-        raise InputError(f"{path}: {y} holds {labels.min()}; labels are 0 to K-1, or -1 for no label")
-    if labels.max() < 0:
-        raise InputError(f"{path}: every label in {y} is -1 (no label)")
-    return images.reshape(*images.shape[:3], -1), labels
+
+def default_labels(dataset):
+    """--labels where none are given: 100, or "all" for a folder and for data that hold images without a label."""
+    return "all" if is_folder(dataset.name) or -1 in dataset.train_labels else 100
+
+
+def split_validation(rows, labels, share, seed):
+    """Set a share of the labelled images apart for validation, at random, of each class at least one and never all.
+
+    Args:
+        rows: (n,) ascending numbers of the images that keep their labels.
+        labels: (N,) integers, 0..K-1, or -1; those of the rows are classes.
+        share: from 0 to below 1; 0 draws no random number.
+        seed: the label seed.
+
+    Returns:
+        (rows to train on, rows to validate with), each ascending.
+
+    Raises:
+        InputError: a class has one labelled image.
+    """
+    if not share:
+        return rows, rows[:0]
+    random, validation = np.random.default_rng((seed, 2)), []
+    for k in np.unique(labels[rows]):
+        of_class = rows[labels[rows] == k]
+        if len(of_class) < 2:
+            raise InputError(f"--validation-split {share}: class {k} has only one labelled image, which cannot both be "
+                             "trained on and validate; label more of it, or choose more --labels")
+        n = np.clip(round(share * len(of_class)), 1, len(of_class) - 1)
+        validation.append(random.choice(of_class, n, replace=False))
+    validation = np.sort(np.concatenate(validation))
+    return np.setdiff1d(rows, validation), validation

@@ -1,0 +1,242 @@
+"""Read a folder of pictures, whose sub-folders are the classes.
+
+    FOLDER/cat/...  FOLDER/dog/...  FOLDER/unlabelled/...                 or, with a test set,
+    FOLDER/train/cat/...  FOLDER/train/dog/...  FOLDER/train/unlabelled/...  FOLDER/test/cat/...  FOLDER/test/dog/...
+
+As in keras.utils.image_dataset_from_directory, except that `unlabelled` (or `unlabeled`) is no class, and that nothing
+is left out without a line about it, but hidden files. No TensorFlow.
+"""
+
+import functools
+import os
+import sys
+import time
+import warnings
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sgan.command_line import InputError
+from sgan.memory import check_memory
+from sgan.npz_file import LEAST_SIZE
+from sgan.pictures import fit, open_picture, to_grey_or_rgb
+
+LARGEST_OWN_SIZE = 64  # pixels, of height and width: up to here pictures that all have one size keep it
+DEFAULT_SIZE = 32, 32
+THREADS = 4  # at most: large pictures need much memory while they are read
+HIDDEN = ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+def read_folder(path, size=None, channels=None):
+    """Read all pictures of a folder. A file that cannot be read is named on standard error and left out.
+
+    Args:
+        path: the folder, a `Path`.
+        size: (height, width) of the images; None for the size that all pictures have, if there is one of at most 64
+            pixels a side, or else 32 x 32.
+        channels: 1 for grey or 3 for RGB; None for grey if the pixels of all pictures are grey, else RGB.
+
+    Returns:
+        Fields of a `Dataset`: train_images uint8 (N, H, W, C), by class and then by name, those without a label last;
+        train_labels int64 (N,), 0 to K-1 or -1; test_images and test_labels, if there is a folder `test`; class_names,
+        K strings; notes, lines to print.
+
+    Raises:
+        InputError: the folder has another form, less than two classes, or a class without a readable picture.
+    """
+    train, test = find_sets(path)
+    unlabelled, classes = sub_folders(train)
+    nothing, test_classes = sub_folders(test) if test else ([], {})
+    check_classes(path, train, classes, test, nothing, test_classes)
+
+    names = list(classes)
+    files = [(file, label) for label, name in enumerate(names) for file in classes[name]]
+    files += [(file, -1) for file in unlabelled]
+    n_train = len(files)
+    files += [(file, names.index(name)) for name in test_classes for file in test_classes[name]]
+
+    images, rows, notes = read_pictures(path, [file for file, _ in files], size, channels)
+    labels = np.array([files[row][1] for row in rows], np.int64)
+    n_train = np.searchsorted(rows, n_train)  # without those that could not be read
+    for label, name in enumerate(names):
+        if label not in labels[:n_train]:
+            raise InputError(f"{train / name}: a class without a readable picture")
+    data = {"train_images": images[:n_train], "train_labels": labels[:n_train]}
+    if test:
+        if n_train == len(labels):
+            raise InputError(f"{test}: a test set without a readable picture; move it away to train without one")
+        data |= {"test_images": images[n_train:], "test_labels": labels[n_train:]}
+    return {**data, "class_names": tuple(names), "notes": tuple(notes)}
+
+
+def printable(text):
+    """`text` in one line: a file's name may hold any character."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+
+
+def complain(message):
+    """Print a line on standard error, in place of a progress bar that is there."""
+    print(("\r\33[K" if is_terminal(sys.stderr) else "") + printable(message), file=sys.stderr, flush=True)
+
+
+def is_terminal(stream):
+    """Whether a stream is a terminal; it may be None."""
+    return stream is not None and stream.isatty()
+
+
+def with_progress(items, n, what):
+    """Yield the n items; where standard error is a terminal, a bar there shows how many are done."""
+    shown = -np.inf
+    for done, item in enumerate(items, start=1):
+        yield item
+        if is_terminal(sys.stderr) and (done == n or time.monotonic() > shown + 0.1):
+            bar = "=" * (30 * done // n)
+            print(f"\r{what} [{bar:30}] {done}/{n}", end="\n" if done == n else "", file=sys.stderr, flush=True)
+            shown = time.monotonic()
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Which files
+
+
+def visible(folder):
+    """The folders and the other files in a folder, two lists of Paths by name, without hidden ones."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if not name.startswith(".") and name not in HIDDEN)
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror}") from None
+    entries = [folder / name for name in names]
+    is_folder = [os.path.isdir(entry) for entry in entries]
+    return ([entry for entry, yes in zip(entries, is_folder) if yes],
+            [entry for entry, yes in zip(entries, is_folder) if not yes])
+
+
+def find_sets(path):
+    """The folder whose sub-folders are the classes, and that of the test set or None."""
+    folders, files = visible(path)
+    sets = {folder.name.lower(): folder for folder in folders if folder.name.lower() in ("train", "test")}
+    if not sets:
+        return path, None
+    if "train" not in sets:
+        raise InputError(f"{path}: has {sets['test'].name}/ but no train/: if it is the test set, move the classes to "
+                         "train on into train/; if it is a class, give it another name")
+    for entry in (*folders, *files):
+        if entry not in sets.values():
+            raise InputError(f"{entry}: beside {sets['train'].name}/, whose sub-folders are the classes, only a folder "
+                             "test/ is read; move it into one of them, or away")
+    return sets["train"], sets.get("test")
+
+
+def sub_folders(folder):
+    """The files in the sub-folders of a folder: a list of the unlabelled ones, and {class name: list}."""
+    folders, loose = visible(folder)
+    for file in loose:
+        try:
+            open_picture(file)
+        except InputError as error:
+            complain(error)
+        else:
+            raise InputError(f"{file}: a picture outside of the class folders; move it into that of its class, or "
+                             f"into {folder / 'unlabelled'}")
+    unlabelled, classes = [], {}
+    for sub_folder in folders:
+        deeper, files = visible(sub_folder)
+        if deeper:
+            raise InputError(f"{deeper[0]}: a folder inside a class; the classes are the sub-folders of {folder}, and "
+                             "hold only pictures")
+        if sub_folder.name.lower() in ("unlabelled", "unlabeled"):
+            unlabelled += files
+        else:
+            classes[sub_folder.name] = files
+    return unlabelled, classes
+
+
+def check_classes(path, train, classes, test, unlabelled_test, test_classes):
+    """Raise InputError for less than two classes and for a test set that does not fit them."""
+    if not classes:
+        raise InputError(f"{train}: no class folders; put the pictures of each class into a sub-folder of its own")
+    if len(classes) < 2:
+        raise InputError(f"{train}: the only class is {[*classes][0]}; a classifier needs at least 2 classes")
+    for name in test_classes:
+        if name not in classes:
+            raise InputError(f"{test / name}: a class that {train} does not have cannot be learned")
+    if unlabelled_test:
+        raise InputError(f"{unlabelled_test[0].parent}: the test set needs labels; move it into {train}")
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Reading
+
+
+def read_pictures(path, files, size, channels):
+    """Read picture files, with all cores; those that cannot be read are named on standard error.
+
+    Returns:
+        images: uint8 (n, H, W, C).
+        rows: (n,), the place among the files of each image.
+        notes: lines about the images.
+    """
+    read = functools.partial(read_image, size=size, channels=channels)
+    images, rows, all_grey, more = [], [], True, []
+    check_memory(path, 2 * len(files) * np.prod((*(size or DEFAULT_SIZE), channels or 3), dtype=float))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with warnings.catch_warnings(), ThreadPool(min(cores, THREADS)) as pool:  # decoding leaves Python to other threads
+        warnings.simplefilter("ignore")  # in all threads: open_picture's own block ends in any order
+        results = pool.imap(read, files, chunksize=16)
+        for row, result in enumerate(with_progress(results, len(files), "Reading pictures")):
+            if isinstance(result, InputError):
+                complain(result)
+                continue
+            image, grey, first_of_many = result
+            images.append(image)
+            rows.append(row)
+            all_grey &= grey
+            more += [files[row]] if first_of_many else []
+    if not images:
+        raise InputError(f"{path}: not one of its {len(files)} files is a picture that can be read")
+
+    notes = []
+    if len({image.shape for image in images}) > 1:  # no common size, and those of at most 64 pixels are not fitted yet
+        shape = (*DEFAULT_SIZE, images[0].shape[2])
+        images = [image if image.shape == shape else fit(as_picture(image), shape) for image in images]
+    images = np.stack(images)
+    if channels is None and all_grey:
+        images = np.ascontiguousarray(images[..., :1])
+    if len(rows) < len(files):
+        notes.append(f"{len(files) - len(rows)} of {len(files)} files could not be read")
+    if more:
+        notes.append(f"{len(more)} of the files hold several pictures, of which the first is used (such as {more[0]})")
+    height, width, n_channels = images.shape[1:]
+    notes.append(f"pictures are read as {height}x{width} pixels, {'grey' if n_channels == 1 else 'RGB'}")
+    return images, np.array(rows), [printable(note) for note in notes]
+
+
+def read_image(file, size, channels):
+    """Read a picture file as uint8 (H, W, C); where `size` is None, one of at most 64 pixels a side with its own.
+
+    Returns (image, whether all pixels are grey, whether the file holds further pictures), or an InputError.
+    """
+    try:
+        picture = open_picture(file)
+        converted = to_grey_or_rgb(picture, channels or 3)
+    except InputError as error:
+        return error
+    except ValueError as error:
+        return InputError(f"{file}: cannot be read as a picture ({error})")
+    own_size = size is None and LEAST_SIZE <= min(converted.size) and max(converted.size) <= LARGEST_OWN_SIZE
+    shape = (*(converted.size[::-1] if own_size else size or DEFAULT_SIZE), channels or 3)
+    image = np.asarray(converted).reshape(shape) if own_size else fit(converted, shape)
+    grey = is_grey(image) and is_grey(np.atleast_3d(converted))
+    return image, grey, picture.info["first_of_many"]
+
+
+def is_grey(image):
+    """Whether the channels of an image (H, W, C) are all the same."""
+    return bool((image[..., 1:] == image[..., :1]).all())
+
+
+def as_picture(image):
+    """An image, uint8 (H, W, C), as a Pillow picture."""
+    return Image.fromarray(image if image.shape[2] == 3 else image[..., 0])
