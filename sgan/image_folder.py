@@ -46,29 +46,31 @@ def read_folder(path, size=None, channels=None):
     Raises:
         InputError: the folder has another form, less than two classes, or a class without a readable picture.
     """
+    if channels not in (None, 1, 3):
+        raise InputError(f"{path}: pictures give images of 1 or 3 channels, not {channels}")
     train, test = find_sets(path)
     unlabelled, classes = sub_folders(train)
     nothing, test_classes = sub_folders(test) if test else ([], {})
     check_classes(path, train, classes, test, nothing, test_classes)
 
-    names = list(classes)
-    files = [(file, label) for label, name in enumerate(names) for file in classes[name]]
+    number = {name: label for label, name in enumerate(classes)}
+    files = [(file, number[name]) for name in classes for file in classes[name]]
     files += [(file, -1) for file in unlabelled]
     n_train = len(files)
-    files += [(file, names.index(name)) for name in test_classes for file in test_classes[name]]
+    files += [(file, number[name]) for name in test_classes for file in test_classes[name]]
 
     images, rows, notes = read_pictures(path, [file for file, _ in files], size, channels)
     labels = np.array([files[row][1] for row in rows], np.int64)
     n_train = np.searchsorted(rows, n_train)  # without those that could not be read
-    for label, name in enumerate(names):
-        if label not in labels[:n_train]:
+    for name in classes:
+        if number[name] not in labels[:n_train]:
             raise InputError(f"{train / name}: a class without a readable picture")
     data = {"train_images": images[:n_train], "train_labels": labels[:n_train]}
     if test:
         if n_train == len(labels):
             raise InputError(f"{test}: a test set without a readable picture; move it away to train without one")
         data |= {"test_images": images[n_train:], "test_labels": labels[n_train:]}
-    return {**data, "class_names": tuple(names), "notes": tuple(notes)}
+    return {**data, "class_names": tuple(classes), "notes": tuple(notes)}
 
 
 def printable(text):

@@ -198,6 +198,7 @@ def test_grey_pictures_in_colour_files_are_grey(folder):
     save(folder / "cat" / "1.png", RED)
     assert load_real_samples(str(folder)).train_images.shape == (4, 12, 20, 3)
     assert load_real_samples(str(folder), channels=1).train_images.shape == (4, 12, 20, 1)
+    assert "1 or 3 channels, not 4" in refusal(folder, channels=4)
 
 
 def test_one_coloured_pixel_is_colour_even_if_scaling_loses_it(folder):
