@@ -1,13 +1,14 @@
-"""The tutorial's loop on ordinary `train_on_batch` and `predict` calls: one step of it, and the models it needs.
+"""The tutorial's loop in plain `train_on_batch` and `predict` calls: one step of it, and the models that it needs.
 
-The oracle that tests/test_update.py holds `SGAN.update` against, and the baseline that benchmarks/train_step.py times.
+tests/test_sgan_mnist.py holds `SGAN.update` against it, and sgan/benchmarks/train_step.py times it.
 """
 
-from sgan_mnist import Settings, define_discriminator, define_gan, define_generator  # first: it sets TensorFlow up
+import sgan  # noqa: F401  before Keras: it chooses the backend and TensorFlow's CPU kernels
 
-# isort: split
 import keras
 import numpy as np
+
+from sgan_mnist import Settings, define_discriminator, define_gan, define_generator
 
 
 def compiled_models(latent_dim=100, image_shape=(28, 28, 1), n_classes=10):

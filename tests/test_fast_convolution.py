@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fast_convolution import one_filter_convolution, speed_up
+from sgan.fast_convolution import one_filter_convolution, speed_up
 from sgan_mnist import define_generator
 
 
@@ -25,13 +25,13 @@ def test_values_and_gradients_are_those_of_the_plain_convolution(size, channels,
         np.testing.assert_allclose(ours, plain, rtol=1e-9, atol=1e-9)
 
 
-def test_the_generator_draws_the_same_and_stays_plain_layers(tmp_path):
+def test_the_generator_makes_the_same_images_and_stays_plain_layers(tmp_path):
     keras.utils.set_random_seed(0)
     g_model = define_generator(10, (8, 8, 1))
     points = np.random.default_rng(0).normal(size=(3, 10)).astype("float32")
     before, config = g_model(points), g_model.get_config()
-    speed_up(g_model)
-    assert g_model.get_layer("drawing").convolution_op is one_filter_convolution
+    assert speed_up(g_model) is g_model
+    assert g_model.get_layer("image").convolution_op is one_filter_convolution
     np.testing.assert_allclose(g_model(points), before, atol=1e-6)
     assert g_model.get_config() == config
     g_model.save(tmp_path / "g_model.keras")

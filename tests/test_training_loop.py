@@ -1,0 +1,162 @@
+"""sgan/training_loop.py: what lets Keras' `fit` run a training that draws its own batches."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sgan import training_loop
+from sgan.training_loop import (
+    TimeLeft, WatchLosses, at_once, gpu_trouble, in_words, largest_common_divisor, on_device, step_numbers,
+    steps_per_call
+)
+from sgan_mnist import SGAN, Settings
+
+GPU = [tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")]
+
+
+@pytest.fixture
+def with_gpu(monkeypatch):
+    """As far as this package asks, there is a GPU."""
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: GPU)
+
+
+def make_sgan(seed=0):
+    """An SGAN on random 8x8 images."""
+    keras.utils.set_random_seed(seed)
+    images = np.random.default_rng(seed).integers(0, 256, (40, 8, 8, 1)).astype("uint8")
+    return SGAN(Settings(batch_size=8, seed=seed), (images[:20], np.arange(20) % 10), images, n_classes=10)
+
+
+def test_step_numbers_come_without_a_tuner_to_wait_for():
+    numbers = step_numbers(3)
+    assert list(numbers.as_numpy_iterator()) == [0, 1, 2] and numbers.options().autotune.enabled is False
+
+
+def test_fit_is_reproducible_and_its_history_holds_means():
+    """Same seed, same weights; another seed, others. The epoch's metric is the mean of what the steps returned."""
+    def fitted(seed, steps_per_execution=1):
+        sgan, losses = make_sgan(seed), []
+        sgan.compile(optimizer=None, steps_per_execution=steps_per_execution)
+        record = keras.callbacks.LambdaCallback(on_train_batch_end=lambda _, logs: losses.append(float(logs["c_loss"])))
+        history = sgan.fit(tf.data.Dataset.range(4), epochs=1, verbose=0, shuffle=False, callbacks=[record])
+        return sgan.g_model.get_weights() + sgan.d_model.get_weights(), history.history["c_loss"][0], losses
+
+    weights, mean, steps = fitted(0)
+    again, _, _ = fitted(0)
+    others, _, _ = fitted(1)
+    in_two_calls, same_mean, two_steps = fitted(0, steps_per_execution=3)
+    assert len(set(steps)) == 4 and mean == pytest.approx(np.mean(steps), rel=1e-5)
+    assert all(np.array_equal(a, b) for a, b in zip(weights, again))
+    assert not any(np.array_equal(a, b) for a, b in zip(weights, others) if a.any())
+    assert all(np.array_equal(a, b) for a, b in zip(weights, in_two_calls))
+    assert two_steps == [steps[2], steps[3]] and same_mean == pytest.approx(mean, rel=1e-6)
+
+
+def test_state_holds_weights_random_states_and_optimizers():
+    sgan = make_sgan()
+    variables = {id(variable) for variable in sgan.state_variables()}
+    parts = [sgan.g_model, sgan.d_model, sgan.c_model, *sgan.optimizers]
+    assert all(id(variable) in variables for part in parts for variable in part.variables)
+    assert len(sgan.optimizers) == 3 and id(sgan.seed_generator.state) in variables
+    assert id(sgan.c_model.get_layer("dropout").seed_generator.state) in variables
+
+
+@pytest.mark.parametrize("numbers, divisor", [((600,), 50), ((600, 100), 50), ((600, 45), 15), ((7,), 7), ((53,), 1)])
+def test_calls_of_a_gpu_are_equally_long(numbers, divisor, with_gpu):
+    assert largest_common_divisor(*numbers) == steps_per_call(*numbers) == divisor
+
+
+def test_a_cpu_makes_one_step_in_a_call():
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("there is a GPU")
+    assert steps_per_call(600) == 1
+
+
+def test_images_for_a_gpu_are_of_a_type_that_it_gathers(with_gpu):
+    assert on_device(np.arange(256, dtype="uint8")).dtype == "float16"
+    assert np.array_equal(on_device(np.arange(256, dtype="uint8")), np.arange(256))
+    assert on_device(np.arange(3)).dtype == "int64"
+
+
+@pytest.mark.parametrize("shape, n", [((28, 28, 1), 500), ((8, 8, 3), 500), ((56, 56, 1), 125), ((2000, 2000, 1), 1)])
+def test_large_images_are_handled_fewer_at_once(shape, n):
+    assert at_once(500, shape) == n
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Callbacks
+
+
+LOSSES = {"c_loss": 0.5, "c_accuracy": 0.75, "d_loss_real": 1.25, "d_loss_fake": 2, "g_loss": 3}
+
+
+def test_losses_are_printed_every_n_th_step_as_in_the_tutorial(capsys):
+    watch = WatchLosses(steps_per_epoch=4, print_every=3)
+    for epoch in range(2):
+        watch.on_epoch_begin(epoch)
+        for batch in range(4):
+            watch.on_train_batch_end(batch, LOSSES)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [f">{step}, c[0.500,75], d[1.250,2.000], g[3.000]" for step in (3, 6)]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_ends_the_training(value):
+    watch = WatchLosses(steps_per_epoch=4)
+    watch.on_epoch_begin(1)
+    message = re.escape(f"training diverged: g_loss is {value} at step 6 (epoch 2)")
+    with pytest.raises(FloatingPointError, match=message):
+        watch.on_train_batch_end(1, {**LOSSES, "g_loss": value})
+    with pytest.raises(FloatingPointError, match=r"at step 8 \(epoch 2\)"):
+        watch.on_epoch_end(1, {**LOSSES, "g_loss": value})
+
+
+@pytest.mark.parametrize("seconds, words", [(20, "less than a minute"), (100, "about 2 min"), (3600, "about 1 h"),
+                                            (5400, "about 1 h 30 min")])
+def test_times_in_words(seconds, words):
+    assert in_words(seconds) == words
+
+
+def test_a_run_says_how_long_it_will_take(monkeypatch, capsys):
+    """600 steps an epoch, one a second after 30 s of compilation; a batch of 500 images is evaluated in one second."""
+    clock = [1000.0]
+    monkeypatch.setattr(training_loop.time, "perf_counter", lambda: clock[0])
+    c_model = make_sgan().c_model
+    monkeypatch.setattr(c_model, "predict_on_batch", lambda images: clock.__setitem__(0, clock[0] + 1))
+    left = TimeLeft(epochs=4, steps=600, c_model=c_model, n_images=60_000)
+    for epoch, compilation in enumerate((30, 0, 0, 0)):
+        left.on_epoch_begin(epoch)
+        clock[0] += compilation
+        for batch in range(600):
+            clock[0] += 1
+            left.on_train_batch_end(batch)
+        clock[0] += 120  # the evaluation
+        left.on_epoch_end(epoch)
+    assert capsys.readouterr().out.splitlines() == [
+        "about 48 min for this run", "epoch 1 of 4 done, about 36 min left", "epoch 2 of 4 done, about 24 min left",
+        "epoch 3 of 4 done, about 12 min left"]
+
+
+# --------------------------------------------------------------------------------------------------------------
+# A GPU that is not used
+
+
+@pytest.mark.parametrize("there, hidden, platform, built, installed, said", [
+    (False, False, "linux", False, False, ""), (True, True, "linux", True, False, ""),
+    (True, False, "win32", False, False, "use WSL2"), (True, False, "linux", False, True, "built without CUDA"),
+    (True, False, "linux", True, False, "CUDA is not installed"), (True, False, "linux", True, True, "nvidia-smi"),
+])
+def test_why_a_gpu_is_not_used(monkeypatch, there, hidden, platform, built, installed, said):
+    monkeypatch.setattr(training_loop.shutil, "which", lambda name: "/usr/bin/nvidia-smi" if there else None)
+    monkeypatch.setattr(training_loop.os.path, "exists", lambda path: False)
+    monkeypatch.setattr(training_loop.sys, "platform", platform)
+    monkeypatch.setattr(tf.test, "is_built_with_cuda", lambda: built)
+    monkeypatch.setattr(training_loop, "find_spec", lambda name: name if installed else None)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if hidden:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    trouble = gpu_trouble()
+    assert said in trouble and bool(trouble) == bool(said)
