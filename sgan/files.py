@@ -12,6 +12,8 @@ import h5py
 
 from sgan.command_line import InputError
 
+MOST_JSON = 2**24  # a run.json that names a million label indices
+
 
 def expand(path):
     """`path` as a Path, with ~ as the home folder; where there is no such user, "~..." is the name of a file."""
@@ -35,6 +37,17 @@ def regular_file(path):
     if not stat.S_ISREG(mode):
         raise InputError(f"{path}: is not a file but a pipe or a device")
     return path
+
+
+def read_json(path):
+    """What a JSON file of at most MOST_JSON bytes holds. Raises InputError where that is impossible."""
+    path = regular_file(path)
+    if path.stat().st_size > MOST_JSON:
+        raise InputError(f"{path}: is larger than {MOST_JSON // 2**20} MB")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not readable JSON ({first_line(error)})") from None
 
 
 def first_line(error):

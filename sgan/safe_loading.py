@@ -220,20 +220,33 @@ def rehearse(path):
 
     In a TensorFlow graph, weights and values have a shape and no content, so that even the largest need no memory.
     """
-    with tf.Graph().as_default() as graph:
+    with tf.Graph().as_default():
         model = keras.models.load_model(path, compile=False)
         check_shapes(path, model)
-        n_operations = len(graph.get_operations())
-        model(tf.zeros((1, *model.input_shape[1:])), training=False)
-    outputs = [tensor for operation in graph.get_operations()[n_operations:] for tensor in operation.outputs]
-    n_values = sum(math.prod(tensor.shape) for tensor in outputs)
-    if n_values > MOST_VALUES:
-        refuse(path, f"it computes {n_values:,} values for one image, more than {MOST_VALUES:,}")
+        graph = traced(model)
+    if (values := count_values(graph)) > MOST_VALUES:
+        refuse(path, f"it computes {values:,} values for one image, more than {MOST_VALUES:,}")
     builder = tf.compat.v1.profiler.ProfileOptionBuilder
     options = builder(builder.float_operation()).with_empty_output().build()
-    n_operations = tf.compat.v1.profiler.profile(graph, options=options).total_float_ops
-    if n_operations > MOST_OPERATIONS:
-        refuse(path, f"it needs {n_operations:,} operations for one image, more than {MOST_OPERATIONS:,}")
+    operations = tf.compat.v1.profiler.profile(graph, options=options).total_float_ops
+    if operations > MOST_OPERATIONS:
+        refuse(path, f"it needs {operations:,} operations for one image, more than {MOST_OPERATIONS:,}")
+
+
+def traced(model):
+    """The TensorFlow graph of a model's operations for one image."""
+    image = tf.TensorSpec((1, *model.input_shape[1:]))
+    return tf.function(lambda images: model(images, training=False)).get_concrete_function(image).graph
+
+
+def count_values(graph):
+    """How many values all operations of a graph return."""
+    return sum(math.prod(tensor.shape) for operation in graph.get_operations() for tensor in operation.outputs)
+
+
+def images_at_once(model, most=500):
+    """How many images to give to a model at once: `most`, or fewer, so that no more than MOST_VALUES are computed."""
+    return max(1, min(most, MOST_VALUES // count_values(traced(model))))
 
 
 def check_shapes(path, model):

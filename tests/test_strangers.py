@@ -12,7 +12,7 @@ from keras import layers
 from sgan.about import check_about
 from sgan.command_line import InputError
 from sgan.files import save_model
-from sgan.safe_loading import load_classifier, read_about
+from sgan.safe_loading import images_at_once, load_classifier, read_about
 
 ABOUT = {"classes": ["cat", "dog"], "image_shape": [8, 8, 1], "pixels": [-1, 1], "pictures": "whole", "run": "5f"}
 
@@ -219,6 +219,12 @@ def test_images_too_large(tmp_path):
     save_model(classifier(layers.GlobalMaxPooling2D()), path)
     changed(path, lambda specs: specs[0]["config"].update(batch_shape=[None, 100_000, 100_000, 1]))
     assert "values for one image" in refusal(path)
+
+
+def test_a_batch_computes_no_more_than_one_image_may(path, tmp_path):
+    assert images_at_once(load_classifier(path)) == 500
+    save_model(classifier(layers.UpSampling2D(1000), layers.GlobalMaxPooling2D()), tmp_path / "wide.h5")
+    assert images_at_once(load_classifier(tmp_path / "wide.h5")) == 2
 
 
 def test_weights_that_would_be_too_large_for_the_machine(path):
