@@ -14,6 +14,7 @@ generator thrown away.
 Measured with the default settings, one run: test accuracy 91.4 % after 20 epochs (see README.md).
 """
 
+import math
 import shlex
 import sys
 from dataclasses import dataclass
@@ -30,26 +31,25 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from sgan.about import describe_classifier
 from sgan.command_line import InputError, option, run_command
-from sgan.data import load_real_samples
+from sgan.data import DataSettings
+from sgan.evaluation import accuracy, at_once, class_table, scale_images
 from sgan.fast_convolution import speed_up
 from sgan.files import save_model
+from sgan.memory import check_training
 from sgan.plots import save_image_grid, save_training_curves
 from sgan.run_folder import start_run
 from sgan.training_loop import TimeLeft, Training, WatchLosses, on_device, step_numbers, steps_per_call
 
 # --------------------------------------------------------------------------------------------------------------
-# Settings: each field is an option of the command line
+# Settings: each field is an option of the command line; those of the data are in sgan/data.py
 
 
 @dataclass
-class Settings:
+class Settings(DataSettings):
     """Train a semi-supervised GAN: a classifier from a few labelled images and many unlabelled ones."""
 
-    data: str = option("auto", "images: auto (MNIST, or synthetic digits without a network), mnist, synthetic, "
-                               "or a file like Keras' mnist.npz, where the label -1 means 'no label'")
-    labels: int | None = option(None, "labelled images, the same number of each class (default: 100; all labels "
-                                      "where the data hold images without one)", least=1)
     epochs: int = option(20, "passes of --steps-per-epoch steps; models and pictures are saved after each", least=1)
     batch_size: int = option(100, "images a step: half of them real, half generated, for the discriminator", least=2)
     latent_dim: int = option(100, "size of the generator's input", least=1)
@@ -57,7 +57,6 @@ class Settings:
     beta_1: float = option(0.5, "of the three Adam optimizers")
     steps_per_epoch: int | None = option(None, "default: images // batch size", least=1)
     seed: int = option(0, "for weights, noise and the order of the images", least=0)
-    label_seed: int = option(0, "for which images keep their labels", least=0)
     out: str = option("runs/sgan", "folder of the run")
     print_every: int | None = option(None, "print the losses of every N-th step instead of a progress bar", least=1)
     tensorboard: bool = option(False, "write logs for TensorBoard too (pip install tensorboard)")
@@ -67,6 +66,7 @@ class Settings:
 
     def check(self):
         """Raise InputError for what cannot be trained with."""
+        super().check()
         if self.HALF_GENERATED and self.batch_size % 2:
             raise InputError(f"--batch-size {self.batch_size}: must be even, half of it is generated images")
         if not 0 < self.learning_rate < float("inf"):
@@ -147,18 +147,25 @@ def define_discriminator(in_shape=(28, 28, 1), n_classes=10, backbone=discrimina
     return d_model, c_model
 
 
+def crop(images, height, width):
+    """Cut images (n, H, W, C) off at the bottom and the right; no layer where they have the right size."""
+    rest = (0, images.shape[1] - height), (0, images.shape[2] - width)
+    return images if rest == ((0, 0), (0, 0)) else layers.Cropping2D(rest, name="crop")(images)
+
+
 def define_generator(latent_dim, out_shape=(28, 28, 1)):
-    """Latent points (n, latent_dim) to images (n, H, W, C) in [-1, 1]; H and W are multiples of 4."""
+    """Latent points (n, latent_dim) to images (n, H, W, C) in [-1, 1], made with the next multiples of 4 as H and W."""
     height, width, channels = out_shape
+    rows, columns = math.ceil(height / 4), math.ceil(width / 4)
     points = keras.Input((latent_dim,), name="latent_points")
-    x = layers.Dense(height // 4 * (width // 4) * 128, name="dense")(points)
+    x = layers.Dense(rows * columns * 128, name="dense")(points)
     x = layers.LeakyReLU(negative_slope=0.2, name="leaky_0")(x)
-    x = layers.Reshape((height // 4, width // 4, 128), name="reshape")(x)
+    x = layers.Reshape((rows, columns, 128), name="reshape")(x)
     for i in (1, 2):
         x = layers.Conv2DTranspose(128, 4, strides=2, padding="same", name=f"upsample_{i}")(x)
         x = layers.LeakyReLU(negative_slope=0.2, name=f"leaky_{i}")(x)
     x = layers.Conv2D(channels, 7, padding="same", activation="tanh", name="image")(x)
-    return keras.Model(points, x, name="g_model")
+    return keras.Model(points, crop(x, height, width), name="g_model")
 
 
 class GAN(keras.Model):
@@ -198,11 +205,6 @@ def compile_with_adam(model, loss, settings, **options):
 
 # --------------------------------------------------------------------------------------------------------------
 # The training step
-
-
-def scale_images(images):
-    """Scale pixels from 0..255 to [-1, 1], float32: what every model here expects and the generator makes."""
-    return (ops.cast(images, "float32") - 127.5) / 127.5
 
 
 def generate_real_samples(dataset, n_samples, seed):
@@ -273,6 +275,10 @@ class SGAN(Training):
     def optimizers(self):
         return [model.optimizer for model in (*self.discriminators, self.gan_model)]
 
+    def step_bytes(self, settings):
+        """What a step needs in memory, beside the variables: measured, 2,560 bytes a pixel."""
+        return 2560 * settings.batch_size * math.prod(self.g_model.output_shape[1:3])
+
     def train_on_labelled(self, images, labels):
         """Update 1. Returns the loss and the class probabilities (n, K) before it."""
         return descend(self.c_model, images, labels)
@@ -325,32 +331,20 @@ class SGAN(Training):
 # Training
 
 
-def predict_classes(c_model, images, rows, batch_size=500):
-    """Classify the images, uint8 (N, H, W, C), with these row numbers, batch by batch. Returns (n,) class numbers."""
-    batches = (images[rows[i:i + batch_size]] for i in range(0, len(rows), batch_size))
-    return np.concatenate([c_model.predict_on_batch(scale_images(batch)).argmax(axis=-1) for batch in batches])
+def summarize_performance(step, g_model, c_model, dataset, run):
+    """Save both models in the folder of the run and measure the classifier.
 
-
-def accuracy(c_model, images, labels):
-    """Share of right predictions, 0..1, over the images whose label is known (not -1)."""
-    known = np.flatnonzero(labels >= 0)
-    return float((predict_classes(c_model, images, known) == labels[known]).mean())
-
-
-def summarize_performance(step, g_model, c_model, dataset, folder):
-    """Save both models in `folder` and measure the classifier.
-
-    Returns {"train_accuracy": 0..1, and "test_accuracy" if there is a test set}.
+    Returns {"train_accuracy": 0..1, and the same for "validation" and "test", if there are such sets}.
     """
     names = [f"g_model_{step:04d}.h5", f"c_model_{step:04d}.h5"]
-    save_model(g_model, folder / names[0])
-    save_model(c_model, folder / names[1])
-    accuracies = {"train_accuracy": accuracy(c_model, dataset.train_images, dataset.train_labels)}
-    line = f"Classifier Accuracy: {accuracies['train_accuracy']:.3%} (training set)"
-    if dataset.test_images is not None:
-        accuracies["test_accuracy"] = accuracy(c_model, dataset.test_images, dataset.test_labels)
-        line += f", {accuracies['test_accuracy']:.3%} (test set)"
-    print(f"{line}\n>Saved: {', '.join(names)}")
+    save_model(g_model, run.path / names[0])
+    save_model(c_model, run.path / names[1], describe_classifier(dataset, run.record["id"]))
+    accuracies, titles = {}, []
+    for name, title, images, labels in dataset.sets():
+        accuracies[f"{name}_accuracy"] = value = accuracy(c_model, images, labels)
+        titles.append(f"validation: {round(value * len(labels))} of {len(labels)}" if name == "validation"
+                      else f"{value:.3%} ({title})")
+    print(f"Classifier Accuracy: {', '.join(titles)}\n>Saved: {', '.join(names)}")
     return accuracies
 
 
@@ -358,44 +352,40 @@ def train(sgan, dataset, settings, run):
     """Train `sgan` from the last finished epoch of `run` on, saving each epoch there."""
     steps = settings.steps_per_epoch or len(dataset.train_images) // settings.batch_size
     if not steps:
-        raise InputError(f"--batch-size {settings.batch_size}: more than the {len(dataset.train_images)} images; "
-                         "choose a smaller one, or give --steps-per-epoch")
+        raise InputError(f"--batch-size {settings.batch_size}: more than the {len(dataset.train_images)} images; lower it")
+    check_training(sgan.state_variables(), sgan.step_bytes(settings))
     run.load_state(sgan)
     if settings.epochs < len(run.history):
         raise InputError(f"--epochs {settings.epochs}: the run has finished {len(run.history)} already")
     run.save_record()
     latent_points = generate_latent_points(settings.latent_dim, 100, seed=settings.seed)
+    n = at_once(100, sgan.g_model.output_shape[1:])
 
     def save_pictures():
-        save_image_grid(generate_fake_samples(sgan.g_model, latent_points),
-                        run.path / f"generated_plot_{run.history[-1]['step']:04d}.png")
+        images = [generate_fake_samples(sgan.g_model, latent_points[i:i + n]) for i in range(0, 100, n)]
+        save_image_grid(np.concatenate(images), run.path / f"generated_plot_{run.history[-1]['step']:04d}.png")
         save_training_curves(run.history, run.path / "training_curves.png")
 
     def save_epoch(epoch, logs):
         run.check_still_there()
         step = (epoch + 1) * steps
-        logs.update(summarize_performance(step, sgan.g_model, sgan.c_model, dataset, run.path))
+        logs.update(summarize_performance(step, sgan.g_model, sgan.c_model, dataset, run))
         losses = {mean.name: logs[mean.name] for mean in sgan.metrics}
         run.save_epoch({"epoch": epoch + 1, "step": step, **losses, **logs}, sgan)
         save_pictures()
 
-    if run.history:
-        save_pictures()  # a kill may have left them out
-    else:
-        run.save_state(sgan)
-    n_images = len(dataset.train_images) + (0 if dataset.test_images is None else len(dataset.test_images))
+    save_pictures() if run.history else run.save_state(sgan)  # a kill may have left out pictures
     callbacks = [WatchLosses(steps, settings.print_every), keras.callbacks.LambdaCallback(on_epoch_end=save_epoch),
-                 TimeLeft(settings.epochs, steps, sgan.c_model, n_images)]
+                 TimeLeft(settings.epochs, steps, sgan.c_model, dataset.sets())]
     if settings.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
     sgan.compile(optimizer=None, steps_per_execution=steps_per_call(steps, settings.print_every))  # its models have one
-    progress_bar = sys.stdout.isatty() and not settings.print_every
     try:
-        sgan.fit(step_numbers(steps), epochs=settings.epochs, initial_epoch=len(run.history),
-                 callbacks=callbacks, shuffle=False, verbose=1 if progress_bar else 2)
+        sgan.fit(step_numbers(steps), epochs=settings.epochs, initial_epoch=len(run.history), callbacks=callbacks,
+                 shuffle=False, verbose=1 if sys.stdout.isatty() and not settings.print_every else 2)
     except KeyboardInterrupt:
-        go_on = f"{settings.COMMAND} --out {shlex.quote(settings.out)} --resume"
-        raise KeyboardInterrupt(f"interrupted; go on with: {go_on}") from None
+        raise KeyboardInterrupt(f"interrupted; go on with: {settings.COMMAND} --out {shlex.quote(settings.out)} --resume")
+    print("\n".join(class_table(sgan.c_model, np.array(sgan.labelled[1]), dataset)))
     run.finish()
 
 

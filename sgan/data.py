@@ -108,11 +108,33 @@ class Dataset(NamedTuple):
     warning: str = ""  # what "auto" has to say when these are not the digits that the user hoped for
     class_names: tuple = ()  # K strings: "0" to "K-1", or the names that the data give
     notes: tuple = ()  # lines to print: what in the data was not plain, and how it was read
+    validation_images: np.ndarray | None = None  # None, both, before `set_apart`
+    validation_labels: np.ndarray | None = None
+    train_title: str = "training set"
 
     @property
     def n_classes(self):
         """K: the largest label of either set, plus one."""
         return 1 + max(int(y.max()) for y in (self.train_labels, self.test_labels) if y is not None)
+
+    def set_apart(self, rows, validation_rows):
+        """The Dataset of a run that is trained on the labelled images `rows`: those that validate are in it no more."""
+        known = np.flatnonzero(self.train_labels >= 0)
+        title = (f"the {len(rows)} labelled images it is trained on"
+                 if len(known) == len(rows) + len(validation_rows) else self.train_title)
+        if not len(validation_rows):
+            return self._replace(train_title=title)
+        return self._replace(
+            train_images=np.delete(self.train_images, validation_rows, axis=0),
+            train_labels=np.delete(self.train_labels, validation_rows), train_title=title,
+            validation_images=self.train_images[validation_rows], validation_labels=self.train_labels[validation_rows])
+
+    def sets(self):
+        """(name, title, images, labels) of each set that a classifier is measured on."""
+        every = (("train", self.train_title, self.train_images, self.train_labels),
+                 ("validation", "validation", self.validation_images, self.validation_labels),
+                 ("test", "test set", self.test_images, self.test_labels))
+        return [each for each in every if each[2] is not None]
 
     def fingerprint(self):
         """A short hash of the arrays, by which a resumed run knows its data again."""

@@ -1,10 +1,22 @@
-"""Whether data fit into memory: asked before they are read, as a system that runs out of it may kill the process."""
+"""Whether data and training fit into memory: asked beforehand, as a system that runs out of it may kill the process."""
 
 import math
+import sys
 from contextlib import suppress
 from pathlib import Path
 
 from sgan.command_line import InputError
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+# Measured with images of 28 to 256 pixels a side, within 15 %: what TensorFlow and this program take; and how often the
+# variables of a training are in memory while they are updated and saved.
+PROGRAM = 800 * 2**20
+COPIES = 2.3
+MAPPED = 1200 * 2**20  # a limit on addresses (ulimit -v) counts what TensorFlow has mapped and does not use, too
 
 
 def available_memory():
@@ -24,3 +36,35 @@ def check_memory(path, needed):
     if needed > available:
         raise InputError(f"{path}: its images need {needed / 1e9:.1f} GB of memory, but {available / 1e9:.1f} GB are "
                          "free")
+
+
+def hard_limit():
+    """Bytes that this process may use in all; infinity where nothing limits it."""
+    limits = [math.inf]
+    with suppress(OSError, ValueError):
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    if resource:
+        limits += [limit - mapped for limit, mapped in ((resource.getrlimit(resource.RLIMIT_AS)[0], MAPPED),
+                                                        (resource.getrlimit(resource.RLIMIT_DATA)[0], 0))
+                   if limit != resource.RLIM_INFINITY]
+    return min(limits)
+
+
+def check_training(variables, step_bytes):
+    """Refuse a training that a hard limit on memory would end, and warn where memory is scarce.
+
+    Args:
+        variables: all that the training has.
+        step_bytes: what a step needs in addition.
+
+    Raises:
+        InputError: the limit is below the estimate.
+    """
+    needed = PROGRAM + COPIES * sum(4 * math.prod(variable.shape) for variable in variables) + step_bytes
+    what = f"the training needs about {needed / 1e9:.1f} GB of memory"
+    remedy = "lower --batch-size, or use smaller images"
+    if needed > hard_limit():
+        raise InputError(f"{what}, but this process may use {max(hard_limit(), 0) / 1e9:.1f} GB: {remedy}")
+    if needed - PROGRAM > available_memory():
+        print(f"warning: {what}, but only {available_memory() / 1e9:.1f} GB are free: if it is killed, {remedy}",
+              file=sys.stderr)

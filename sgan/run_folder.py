@@ -29,11 +29,12 @@ import numpy as np
 import tensorflow as tf
 
 from sgan.command_line import ArgumentParser, InputError, add_options, check_values, flag
-from sgan.data import load_real_samples
+from sgan.data import default_labels, split_validation
 from sgan.files import written_whole
 from sgan.lock import is_held, locked
 from sgan.training_loop import set_up_device
 
+ROWS = "label_indices", "validation_indices"  # of a record: row numbers among the training images
 LARGEST_RECORD = 2**24  # bytes of a run.json: a million label indices
 
 
@@ -93,12 +94,13 @@ class RunFolder:
     def check_still_there(self):
         """Raise InputError where the folder was removed or replaced since it was claimed."""
         if not is_held(self.lock, self.path / ".lock"):
-            raise InputError(f"--out {self.path}: the folder was removed or replaced while the run was going on; nothing "
-                             "more is saved there")
+            raise InputError(f"--out {self.path}: the folder was removed or replaced while the run was going on; "
+                             "nothing more is saved there")
 
     def leftovers(self):
         """Names of the files there that only a run writes, except its record."""
-        return sorted(path.name for name in ("state.npz", "history.csv", "?_model_*.h5") for path in self.path.glob(name))
+        names = "state.npz", "history.csv", "?_model_*.h5"
+        return sorted(path.name for name in names for path in self.path.glob(name))
 
     def refuse_existing(self):
         """Raise InputError where the folder holds a run already, so that two runs are never mixed."""
@@ -108,11 +110,11 @@ class RunFolder:
 
     # --- the record ---
 
-    def begin(self, dataset, device, label_rows):
+    def begin(self, dataset, device, label_rows, validation_rows):
         """Make the record of a new run, except for its settings."""
         data = {"source": dataset.name, "fingerprint": dataset.fingerprint(), "warning": dataset.warning}
         self.record = {"id": uuid.uuid4().hex, "versions": versions(), "device": device, "data": data,
-                       "label_indices": label_rows.tolist()}
+                       "label_indices": label_rows.tolist(), "validation_indices": validation_rows.tolist()}
 
     def reopen(self):
         """Read the record of a run that is to be resumed. Raises InputError where there is none."""
@@ -126,7 +128,8 @@ class RunFolder:
             self.record = json.loads(path.read_text(encoding="utf-8"))
             for part, name in ("settings", "out"), ("data", "source"), ("data", "fingerprint"), ("data", "warning"):
                 self.record[part][name]
-            self.record["label_indices"] = [operator.index(row) for row in self.record["label_indices"]]
+            for name in ROWS:
+                self.record[name] = [operator.index(row) for row in self.record[name]]
             if type(self.record["id"]) is not str:
                 raise TypeError("id")
         except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -149,14 +152,16 @@ class RunFolder:
 
     def go_on(self, dataset, device):
         """Note that the run is resumed. Raises InputError where `dataset` is not what it began with."""
-        data, rows = self.record["data"], self.record["label_indices"]
+        data = self.record["data"]
         if dataset.fingerprint() != data["fingerprint"]:
             raise InputError(f"--resume: {dataset.name} does not hold the images and labels that the run began with")
         n = len(dataset.train_images)
-        if not rows or sorted(set(rows)) != rows or not 0 <= rows[0] <= rows[-1] < n or min(
-                dataset.train_labels[rows]) < 0:
-            raise InputError(f"--resume: the label_indices in {self.path / 'run.json'} are not ascending rows of "
-                             f"labelled images among the {n}")
+        for name in ROWS:
+            rows = self.record[name]
+            if sorted(set(rows)) != rows or rows and not (0 <= rows[0] <= rows[-1] < n
+                                                          and min(dataset.train_labels[rows]) >= 0):
+                raise InputError(f"--resume: the {name} in {self.path / 'run.json'} are not ascending rows of labelled "
+                                 f"images among the {n}")
         if data["warning"]:
             print(data["warning"], file=sys.stderr)
         self.record.pop("final", None)
@@ -179,7 +184,7 @@ class RunFolder:
     # --- the state ---
 
     def save_epoch(self, row, sgan):
-        """Add an epoch to the history and save the state: when the epoch's models are there, and before its pictures."""
+        """Add an epoch to the history and save the state: after the epoch's models, and before its pictures."""
         self.history.append(row)
         with written_whole(self.path / "history.csv") as temporary:
             with open(temporary, "w", newline="", encoding="utf-8") as file:
@@ -199,7 +204,7 @@ class RunFolder:
         """What the record and the state have in common: id, label indices, and the settings that cannot change."""
         settings = {name: value for name, value in self.record["settings"].items()
                     if name not in ("data", "out", *self.settings_class.MAY_CHANGE)}
-        return {"id": self.record["id"], "settings": settings, "label_indices": self.record["label_indices"]}
+        return {"id": self.record["id"], "settings": settings, **{name: self.record[name] for name in ROWS}}
 
     def load_state(self, sgan):
         """Put `sgan` back to where the last finished epoch left it, and read the history up to there.
@@ -210,8 +215,8 @@ class RunFolder:
         path = self.path / "state.npz"
         if not path.exists():
             if leftovers := self.leftovers():
-                raise InputError(f"--resume: {path} is missing, but {leftovers[-1]} is there, which would be overwritten; "
-                                 "restore the state, or start a new run in another --out")
+                raise InputError(f"--resume: {path} is missing, but {leftovers[-1]} is there, which would be "
+                                 "overwritten; restore the state, or start a new run in another --out")
             return
         try:
             if not path.is_file():
@@ -312,17 +317,28 @@ def start_run(settings_class, label_split, argv=None):
         print(f"Device: {device}")
 
         if resume:
-            dataset = load_real_samples(given.get("data", run.record["data"]["source"]))
+            dataset = settings.load(given.get("data", run.record["data"]["source"]))
             run.go_on(dataset, device)
         else:
-            dataset = load_real_samples(settings.data)
-            if settings.labels is None and -1 not in dataset.train_labels:
-                settings = replace(settings, labels=100)
-            run.begin(dataset, device,
-                      label_split(dataset.train_labels, settings.labels, dataset.n_classes, settings.label_seed))
+            dataset = settings.load()
+            settings = replace(settings, labels=settings.labels or default_labels(dataset))
+            number = None if settings.labels == "all" else settings.labels
+            rows = label_split(dataset.train_labels, number, dataset.n_classes, settings.label_seed)
+            run.begin(dataset, device, *split_validation(rows, dataset.train_labels, settings.validation_split,
+                                                         settings.label_seed))
         run.record["settings"] = asdict(settings)
-        rows = run.record["label_indices"]
-        print(f"Data: {dataset.name}, {len(dataset.train_images)} images, {len(rows)} of them with their labels; "
-              + ("no test set" if dataset.test_images is None else f"{len(dataset.test_images)} test images"))
+        rows, validation_rows = (np.array(run.record[name], int) for name in ROWS)
+        labelled = dataset.train_images[rows], dataset.train_labels[rows]
+        dataset = dataset.set_apart(rows, validation_rows)
+        for note in dataset.notes:
+            print(f"Data: {note}")
+        print(f"Data: {dataset.name}, {len(dataset.train_images):,} training images, {len(rows):,} of them with their "
+              f"labels; {count(dataset.validation_images)} validation and {count(dataset.test_images)} test images\n"
+              f"Results: {run.path}")
         keras.utils.set_random_seed(settings.seed)
-        yield settings, dataset, (dataset.train_images[rows], dataset.train_labels[rows]), run
+        yield settings, dataset, labelled, run
+
+
+def count(images):
+    """How many images there are, in words."""
+    return "no" if images is None else f"{len(images):,}"

@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from sgan.evaluation import at_once
+
 
 class Training(keras.Model):
     """A training whose steps draw their own batches; `fit` it on `step_numbers`.
@@ -157,12 +159,13 @@ class TimeLeft(keras.callbacks.Callback):
 
     Args:
         epochs, steps: of the run, and of an epoch.
-        c_model, n_images: what is evaluated after each epoch, on how many images.
+        c_model, sets: what is evaluated after each epoch, on which sets (`Dataset.sets`).
     """
 
-    def __init__(self, epochs, steps, c_model, n_images):
+    def __init__(self, epochs, steps, c_model, sets):
         super().__init__()
-        self.epochs, self.steps, self.c_model, self.n_images = epochs, steps, c_model, n_images
+        self.epochs, self.steps, self.c_model = epochs, steps, c_model
+        self.n_images = sum(len(images) for _, _, images, _ in sets)
         self.first_epoch = self.compiled = self.step = None
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -186,9 +189,11 @@ class TimeLeft(keras.callbacks.Callback):
             left = (self.epochs - epoch - 1) * (time.perf_counter() - self.began)
             print(f"epoch {epoch + 1} of {self.epochs} done, {in_words(left)} left", flush=True)
 
-    def seconds_to_evaluate(self, n=500):
-        """An estimate, from a batch of n images."""
-        images = np.zeros((n, *self.c_model.input_shape[1:]), "float32")
+    def seconds_to_evaluate(self):
+        """An estimate, from one batch."""
+        shape = self.c_model.input_shape[1:]
+        n = at_once(500, shape)
+        images = np.zeros((n, *shape), "float32")
         self.c_model.predict_on_batch(images)  # compiles
         began = time.perf_counter()
         self.c_model.predict_on_batch(images)

@@ -3,8 +3,8 @@
     python -m sgan.tuned
 
 Still one network with K class logits that is both classifier and discriminator, D(x) = Z / (Z + 1), and a generator.
-Both are smaller and faster; the discriminator has noise and dropout, the generator BatchNormalization. What is added, in
-the order of the step, with the names by which `--without` leaves it out (`unlabelled-images` leaves out 3 to 7):
+Both are smaller and faster; the discriminator has noise and dropout, the generator BatchNormalization. What is added,
+in the order of the step, with the names by which `--without` leaves it out (`unlabelled-images` leaves out 3 to 7):
 
 1. Teacher (`teacher`). The classifier that is kept has a moving average of the weights, whose predictions are usually
    better and steadier than those of any single step's weights (Tarvainen and Valpola 2017, Mean teachers, arXiv
@@ -40,6 +40,7 @@ Measured (README, five label splits each): 0.71 ± 0.05 % test error with 100 la
 (AVX2), evaluations left out (TensorFlow 2.21.0, Keras 3.15.1).
 """
 
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ from sgan.command_line import InputError, flag, option, run_command
 from sgan.run_folder import start_run
 from sgan.training_loop import Training, on_device
 from sgan_mnist import (
-    Settings, custom_activation, define_discriminator, generate_latent_points, generate_real_samples,
+    Settings, crop, custom_activation, define_discriminator, generate_latent_points, generate_real_samples,
     select_supervised_samples, train
 )
 
@@ -128,8 +129,8 @@ AUGMENTATION = {
     "rotation": 0.25, "shear": 0.2, "scaling": 0.15,  # at most: radians, share of the height, share of the size
     "shift": 0.09,  # at most, share of the size: 2.5 of 28 pixels
     "elastic": 0.036,  # standard deviation, share of the size: 1 of 28 pixels, at each knot of a 5 x 5 grid
-    "start": 0.35,  # share of all of these, for unlabelled images, at the first step; it grows linearly to 1 at the last
-    "cluttered": 0.5,  # share of the images that get clutter, at the first step; it falls linearly to 0 at the last
+    "start": 0.35,  # share of all of these, for unlabelled images, at the first step; it grows linearly to 1
+    "cluttered": 0.5,  # share of the images that get clutter, at the first step; it falls linearly to 0
     "window": 0.43,  # height and width of a piece of clutter, at most, share of the size: 12 of 28 pixels
 }
 
@@ -215,16 +216,17 @@ def tuned_backbone(images):
 
 
 def tuned_generator(latent_dim, out_shape=(28, 28, 1)):
-    """Latent points (n, latent_dim) to images (n, H, W, C) in [-1, 1]; H and W are multiples of 4."""
+    """Latent points (n, latent_dim) to images (n, H, W, C) in [-1, 1], made with the next multiples of 4 as H and W."""
     height, width, channels = out_shape
+    rows, columns = math.ceil(height / 4), math.ceil(width / 4)
     points = keras.Input((latent_dim,), name="latent_points")
-    x = layers.Dense(height // 4 * (width // 4) * 64, name="dense")(points)
+    x = layers.Dense(rows * columns * 64, name="dense")(points)
     x = leaky(layers.BatchNormalization(name="batch_norm_1")(x))
-    x = layers.Reshape((height // 4, width // 4, 64), name="reshape")(x)
+    x = layers.Reshape((rows, columns, 64), name="reshape")(x)
     x = layers.Conv2DTranspose(32, 4, strides=2, padding="same", name="upsample")(x)
     x = leaky(layers.BatchNormalization(name="batch_norm_2")(x))
     x = layers.Conv2DTranspose(channels, 4, strides=2, padding="same", activation="tanh", name="image")(x)
-    return keras.Model(points, x, name="g_model")
+    return keras.Model(points, crop(x, height, width), name="g_model")
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -297,6 +299,11 @@ class TunedSGAN(Training):
     def discriminators(self):
         """The model through which the discriminator is trained."""
         return (self.discriminator,)
+
+    def step_bytes(self, settings):
+        """What a step needs in memory, beside the variables: measured, 450 bytes a pixel."""
+        images = settings.batch_size + settings.labelled_batch + settings.generated_batch
+        return 450 * images * math.prod(self.g_model.output_shape[1:3])
 
     def augmented(self, labelled_images, unlabelled_images, progress):
         """Both, (n, H, W, C) each, one after the other; unlabelled images are warped less at first, and all are

@@ -251,7 +251,7 @@ def time_evaluation(c_model, n_images, rounds):
 
     import numpy as np
 
-    from sgan_mnist import predict_classes
+    from sgan.evaluation import predict_classes
 
     images = np.random.default_rng(0).integers(0, 256, (n_images, 28, 28, 1), "uint8")
     default = inspect.signature(predict_classes).parameters["batch_size"].default

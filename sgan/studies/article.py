@@ -5,6 +5,7 @@ github.com/KunalVaidya99/Semi-Supervised-GAN.
 """
 
 import contextlib
+import math
 from dataclasses import dataclass
 
 import sgan  # noqa: F401  before Keras: it chooses the backend and TensorFlow's CPU kernels
@@ -12,7 +13,7 @@ import sgan  # noqa: F401  before Keras: it chooses the backend and TensorFlow's
 import keras
 from keras import layers, ops
 
-from sgan_mnist import SGAN, Settings, define_discriminator
+from sgan_mnist import SGAN, Settings, crop, define_discriminator
 
 
 @dataclass
@@ -42,17 +43,18 @@ def article_discriminator(in_shape=(28, 28, 1), n_classes=10):
 
 
 def article_generator(latent_dim, out_shape=(28, 28, 1)):
-    """Latent points (n, latent_dim) to images (n, H, W, C) in [-1, 1]; H and W are multiples of 4."""
+    """Latent points (n, latent_dim) to images (n, H, W, C) in [-1, 1], made with the next multiples of 4 as H and W."""
     height, width, channels = out_shape
+    rows, columns = math.ceil(height / 4), math.ceil(width / 4)
     points = keras.Input((latent_dim,), name="latent_points")
-    x = layers.Dense(height // 4 * (width // 4) * 256, name="dense")(points)
-    x = layers.Reshape((height // 4, width // 4, 256), name="reshape")(x)
+    x = layers.Dense(rows * columns * 256, name="dense")(points)
+    x = layers.Reshape((rows, columns, 256), name="reshape")(x)
     for i, (filters, strides) in enumerate(((128, 2), (64, 1)), start=1):
         x = layers.Conv2DTranspose(filters, 3, strides=strides, padding="same", name=f"upsample_{i}")(x)
         x = layers.BatchNormalization(name=f"batch_norm_{i}")(x)
         x = layers.LeakyReLU(negative_slope=0.01, name=f"leaky_{i}")(x)
     x = layers.Conv2DTranspose(channels, 3, strides=2, padding="same", activation="tanh", name="image")(x)
-    return keras.Model(points, x, name="g_model")
+    return keras.Model(points, crop(x, height, width), name="g_model")
 
 
 class ArticleSGAN(SGAN):

@@ -1,0 +1,51 @@
+"""What a classifier predicts for many images, and how often it is right."""
+
+import math
+
+import numpy as np
+from keras import ops
+
+from sgan.files import printable
+
+
+def scale_images(images):
+    """Scale pixels from 0..255 to [-1, 1], float32: what every model here expects and the generator makes."""
+    return (ops.cast(images, "float32") - 127.5) / 127.5
+
+
+def at_once(n, image_shape):
+    """How many of n images (H, W, C) to handle at once, so that larger ones need no more memory than n of MNIST's."""
+    return max(1, min(n, n * 28 * 28 // math.prod(image_shape[:2])))
+
+
+def predict_classes(c_model, images, rows, batch_size=500):
+    """Classify the images, uint8 (N, H, W, C), with these row numbers, batch by batch. Returns (n,) class numbers."""
+    batch_size = at_once(batch_size, images.shape[1:])
+    batches = (images[rows[i:i + batch_size]] for i in range(0, len(rows), batch_size))
+    return np.concatenate([c_model.predict_on_batch(scale_images(batch)).argmax(axis=-1) for batch in batches])
+
+
+def accuracy(c_model, images, labels):
+    """Share of right predictions, 0..1, over the images whose label is known (not -1)."""
+    known = np.flatnonzero(labels >= 0)
+    return float((predict_classes(c_model, images, known) == labels[known]).mean())
+
+
+def class_table(c_model, labels, dataset):
+    """Lines that show a collapse: how often each class is predicted for the training images, beside its share among the
+    `labels` (n,) trained on; and how many validation images of each class are right, if there are any."""
+    rows = np.arange(len(dataset.train_images))
+    predicted = np.bincount(predict_classes(c_model, dataset.train_images, rows), minlength=dataset.n_classes)
+    labelled = np.bincount(labels, minlength=dataset.n_classes)
+    lines = [f"{'class':20} {'labelled':>16} {'predicted, all':>18}"]
+    if dataset.validation_images is not None:
+        known = dataset.validation_labels
+        right = known[predict_classes(c_model, dataset.validation_images, np.arange(len(known))) == known]
+        lines[0] += f" {'validation right':>18}"
+    for k, name in enumerate(dataset.class_names):
+        line = (f"{printable(name)[:20]:20} {labelled[k]:8,} {labelled[k] / len(labels):7.1%} "
+                f"{predicted[k]:10,} {predicted[k] / len(rows):7.1%}")
+        if dataset.validation_images is not None:
+            line += f" {(right == k).sum():10,} of {(known == k).sum():4,}"
+        lines.append(line)
+    return lines
