@@ -30,12 +30,11 @@ import tensorflow as tf
 
 from sgan.command_line import ArgumentParser, InputError, add_options, check_values, flag
 from sgan.data import default_labels, split_validation
-from sgan.files import written_whole
+from sgan.files import read_json, written_whole
 from sgan.lock import is_held, locked
 from sgan.training_loop import set_up_device
 
 ROWS = "label_indices", "validation_indices"  # of a record: row numbers among the training images
-LARGEST_RECORD = 2**24  # bytes of a run.json: a million label indices
 
 
 def versions():
@@ -123,16 +122,16 @@ class RunFolder:
             raise InputError(f"--resume: no run in {self.path} (run.json is missing); "
                              "start one without --resume, or name its folder with --out")
         try:
-            if not path.is_file() or path.stat().st_size > LARGEST_RECORD:
-                raise ValueError("no regular file of a few MB")
-            self.record = json.loads(path.read_text(encoding="utf-8"))
+            self.record = read_json(path)
             for part, name in ("settings", "out"), ("data", "source"), ("data", "fingerprint"), ("data", "warning"):
                 self.record[part][name]
             for name in ROWS:
                 self.record[name] = [operator.index(row) for row in self.record[name]]
             if type(self.record["id"]) is not str:
                 raise TypeError("id")
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except InputError:
+            raise
+        except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"--resume: {path} is not the record of a run of this version: {error!r}") from None
 
     def resumed_settings(self, given):

@@ -169,7 +169,7 @@ class TimeLeft(keras.callbacks.Callback):
         self.first_epoch = self.compiled = self.step = None
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.began = time.perf_counter()
+        self.epoch, self.began = epoch, time.perf_counter()
         if self.first_epoch is None:
             self.first_epoch = epoch
 
@@ -177,7 +177,7 @@ class TimeLeft(keras.callbacks.Callback):
         now = time.perf_counter()
         if self.compiled is None:
             self.compiled, self.compiled_steps = now, batch + 1
-        elif self.step is None and now - self.compiled > 10:
+        elif self.step is None and self.epoch == self.first_epoch and now - self.compiled > 10:
             self.step = (now - self.compiled) / (batch + 1 - self.compiled_steps)
             epoch = self.step * self.steps + self.seconds_to_evaluate()
             print(f"{in_words((self.epochs - self.first_epoch) * epoch)} for this run", flush=True)
