@@ -22,8 +22,8 @@ import keras
 import numpy as np
 
 from sgan.command_line import InputError, at_least, option
-from sgan.files import expand
-from sgan.image_folder import printable, read_folder
+from sgan.files import expand, printable
+from sgan.image_folder import read_folder
 from sgan.npz_file import LEAST_SIZE, read_npz
 from sgan.synthetic_digits import draw_digits
 

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from sgan.command_line import InputError
+from sgan.files import printable
 from sgan.memory import check_memory
 from sgan.npz_file import LEAST_SIZE
 from sgan.pictures import fit, open_picture, to_grey_or_rgb
@@ -71,11 +72,6 @@ def read_folder(path, size=None, channels=None):
             raise InputError(f"{test}: a test set without a readable picture; move it away to train without one")
         data |= {"test_images": images[n_train:], "test_labels": labels[n_train:]}
     return {**data, "class_names": tuple(classes), "notes": tuple(notes)}
-
-
-def printable(text):
-    """`text` in one line: a file's name may hold any character."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
 def complain(message):
