@@ -101,8 +101,8 @@ class MultiOutputSGAN(SGAN):
         self.model = define_multi_output_discriminator(in_shape, n_classes)
         features = self.model.get_layer("class").input
         classes = layers.Dense(n_classes, activation="softmax", name="first_classes")(features)
-        return (keras.Model(self.model.inputs, self.model.outputs[0], name="d_model"),
-                keras.Model(self.model.inputs, classes, name="c_model"))
+        return (keras.Model(self.model.input, self.model.outputs[0], name="d_model"),
+                keras.Model(self.model.input, classes, name="c_model"))
 
     def compile_discriminators(self, settings):
         super().compile_discriminators(settings)

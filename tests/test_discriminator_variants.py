@@ -1,18 +1,21 @@
-"""The discriminators' shapes, weights and losses, what they share, and the script as a command."""
+"""discriminator_variants.py: shapes, weights and losses, what the heads share, the updates of each, the command."""
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import discriminator_variants as dv
-from sgan_mnist import custom_activation
+from discriminator_variants import VARIANTS, count_weights
+from sgan.command_line import InputError
+from sgan.files import save_model
+from sgan_mnist import Settings, custom_activation
 
-SCRIPT = Path(dv.__file__)
 PICTURES = [
     "discriminator1_plot.png",
     "discriminator2_plot.png",
@@ -21,13 +24,13 @@ PICTURES = [
     "stacked_discriminator1_plot.png",
     "stacked_discriminator2_plot.png",
 ]
-BODY = 296_448  # three convolutions: 1,280 + 2 * 147,584
+BACKBONE = 296_448  # three convolutions: 1,280 + 2 * 147,584
 TWO_HEADED = pytest.mark.parametrize("number", [1, 2, 3])
 
 
 @pytest.fixture
 def variants():
-    dv.keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(0)
     return dv.build_variants()
 
 
@@ -48,11 +51,18 @@ def only_in(model, other):
     return [weight for weight in model.weights if not any(weight is w for w in other.weights)]
 
 
-def test_weight_counts_are_those_of_the_specification(variants):
-    assert [dv.count_weights(variant.heads) for variant in variants] == [
-        (298_497, 298_497, {"real": 0}),
-        (318_987, BODY, {"real": 2_049, "class": 20_490}),
-        (321_036, BODY, {"real": 2_049, "class": 22_539}),
+def shared_and_own(heads):
+    """Numbers of weights: (all, those that two heads share, {head: those that only it has})."""
+    total, of_head = count_weights(*heads.values()), {name: count_weights(head) for name, head in heads.items()}
+    own = {name: total - count_weights(*(heads[each] for each in heads if each != name)) for name in heads}
+    return total, sum(of_head.values()) - total, own
+
+
+def test_numbers_of_weights_are_those_of_the_layers(variants):
+    assert [shared_and_own(variant.heads) for variant in variants] == [
+        (298_497, 0, {"real": 298_497}),
+        (318_987, BACKBONE, {"real": 2_049, "class": 20_490}),
+        (321_036, BACKBONE, {"real": 2_049, "class": 22_539}),
         (316_938, 316_938, {"real": 0, "class": 0}),
     ]
     assert dv.define_standard_discriminator().count_params() == 298_497
@@ -62,8 +72,7 @@ def test_weight_counts_are_those_of_the_specification(variants):
 def test_equal_weights_of_two_models_do_not_count_as_shared():
     first, second = dv.define_standard_discriminator(), dv.define_standard_discriminator()
     second.set_weights(first.get_weights())
-    heads = {"real": first, "class": second}
-    assert dv.count_weights(heads) == (2 * 298_497, 0, {"real": 298_497, "class": 298_497})
+    assert count_weights(first, second) == 2 * 298_497 and count_weights(first, first) == 298_497
 
 
 def test_outputs_are_probabilities_of_the_right_shape(variants):
@@ -90,11 +99,9 @@ def test_other_image_shapes_and_numbers_of_classes():
     assert (tuple(real.shape), tuple(classes.shape)) == ((2, 1), (2, 5))
 
 
-def test_every_model_is_compiled_with_an_adam_of_its_own():
-    d_model, c_model = dv.define_shared_discriminators()
-    multi_output = dv.define_multi_output_discriminator()
-    models = [dv.define_standard_discriminator(), d_model, c_model, multi_output]
-    assert len({id(model.optimizer) for model in models}) == 4
+def test_every_model_is_compiled_with_an_adam_of_its_own(variants):
+    models = [head for variant in variants for head in variant.heads.values()]
+    assert len({id(model.optimizer) for model in models}) == len(models) == 7
     for model in models:
         settings = model.optimizer.get_config()
         assert type(model.optimizer).__name__ == "Adam"
@@ -103,7 +110,7 @@ def test_every_model_is_compiled_with_an_adam_of_its_own():
 
 
 def test_multi_output_loss_is_the_plain_sum_of_both():
-    model = dv.define_multi_output_discriminator()
+    model = make("multi-output", (28, 28, 1)).model
     assert model.output_names == ["real", "class"]
     images = noise()
     real_target, class_target = np.array([[1], [1], [1], [0], [0]]), np.array([3, 7, 10, 10, 10])
@@ -129,7 +136,7 @@ def test_heads_of_the_multi_output_model_are_its_outputs(variants):
 
 
 @TWO_HEADED
-def test_the_body_is_the_same_objects_in_both_heads(variants, number):
+def test_the_backbone_is_the_same_objects_in_both_heads(variants, number):
     real, classes = variants[number].heads["real"], variants[number].heads["class"]
     kernels = [[w for w in head.weights if len(w.shape) == 4] for head in (real, classes)]
     assert [len(k) for k in kernels] == [3, 3]
@@ -162,7 +169,8 @@ def test_an_update_through_one_head_changes_the_other(variants, number, updated,
 
 def test_models_that_share_nothing_do_not_change_each_other():
     _, c_model = dv.define_shared_discriminators()
-    heads = {"real": dv.define_standard_discriminator(), "class": c_model}
+    heads = {"real": dv.compiled(dv.define_standard_discriminator(), dv.REAL_LOSS),
+             "class": dv.compiled(c_model, dv.CLASS_LOSS)}
     assert dv.change_of_other_head(heads, "real") == 0
     assert dv.change_of_other_head(heads, "class") == 0
 
@@ -192,21 +200,126 @@ def test_stacked_heads_read_the_same_logits(variants):
     np.testing.assert_allclose(predict(classes, noise()), probabilities, atol=1e-6)
 
 
-def run_script(*arguments, cwd, path):
-    environment = {**os.environ, "PATH": str(path)}
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+# --------------------------------------------------------------------------------------------------------------
+# Ready to train
+
+SHAPE = (8, 8, 1)
 
 
-def test_command_without_graphviz_says_what_to_install(tmp_path):
+def make(name, shape=SHAPE, dropout=True):
+    """A variant in training on random images, with weights and noise from seed 0."""
+    keras.utils.set_random_seed(0)
+    images = np.random.default_rng(0).integers(0, 256, (40, *shape)).astype("uint8")
+    sgan = VARIANTS[name](Settings(), (images[:20], np.arange(20) % 10), images, 10)
+    if not dropout:
+        sgan.c_model.get_layer("dropout").rate = 0
+    return sgan
+
+
+def batches(n=4):
+    random = np.random.default_rng(0)
+    labelled, unlabelled = random.uniform(-1, 1, (2, n, *SHAPE)).astype("float32")
+    points = random.normal(size=(2 * n, 100)).astype("float32")
+    return [tf.constant(each) for each in (labelled, np.arange(n), unlabelled, points[:n], points[n:])]
+
+
+def test_variants_are_the_three_that_classify():
+    assert list(VARIANTS) == ["stacked", "shared", "multi-output"]
+    totals = {"stacked": 316_938, "shared": 318_987, "multi-output": 321_036}
+    assert {name: count_weights(*make(name, (28, 28, 1)).discriminators) for name in VARIANTS} == totals
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_each_update_moves_exactly_the_right_weights(name):
+    """Which weights move where only one optimizer has a learning rate."""
+    sgan = make(name)
+    models = {"c": sgan.discriminators[0], "d": sgan.discriminators[-1], "g": sgan.gan_model}
+    own = {"shared": {"c": "class", "d": "real"}}.get(name, {})  # layers that only one of the two updates moves
+    for active in ("c", "d", "g"):
+        for model in models.values():
+            model.optimizer.learning_rate = 0.0
+        models[active].optimizer.learning_rate = 1e-3
+        trained = *sgan.discriminators, sgan.g_model
+        weights = list({id(w): w for each in trained for w in each.trainable_weights}.values())
+        before = values(weights)
+        sgan.update(*batches())
+        for weight, value in zip(weights, before):
+            of_generator = any(weight is each for each in sgan.g_model.weights)
+            if active == "g":
+                moves = of_generator
+            else:
+                others = {layer for update, layer in own.items() if update != active}
+                moves = weight.path.split("/")[0] not in others and not of_generator
+            assert np.array_equal(weight, value) != moves, (active, weight.path)
+
+
+def test_multi_output_update_is_the_plain_sum_on_the_stated_targets():
+    """Labelled images carry (1, class), unlabelled ones (1, K), generated ones (0, K): as `train_on_batch` has it."""
+    sgan, plain = make("multi-output", dropout=False), make("multi-output", dropout=False).model
+    plain.set_weights(sgan.model.get_weights())
+    labelled, labels, unlabelled, fake_noise, _ = batch = batches()
+    fake = np.array(sgan.g_model(fake_noise, training=False))
+    ones, unknown = np.ones((4, 1)), np.full(4, 10)
+    losses = []
+    for images, targets in ((labelled, [ones, labels]), (unlabelled, [ones, unknown]), (fake, [0 * ones, unknown])):
+        plain.reset_metrics()
+        losses.append(plain.train_on_batch(np.array(images), [np.array(each) for each in targets])[0])
+
+    metrics = sgan.update(*batch)
+
+    for name, loss in zip(("c_loss", "d_loss_real", "d_loss_fake"), losses):
+        assert float(metrics[name]) == pytest.approx(float(loss), rel=1e-4), name
+    for ours, theirs in zip(sgan.model.weights, plain.weights):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5, err_msg=ours.path)
+
+
+def test_multi_output_generator_is_trained_on_the_real_output():
+    sgan = make("multi-output", dropout=False)
+    *_, points = batches()
+    generated = sgan.g_model(points, training=True)
+    real = sgan.model(generated, training=True)[0]
+    assert float(sgan.train_generator(points)) == pytest.approx(float(-np.log(real).mean()), rel=1e-4)
+
+
+def test_multi_output_accuracy_is_over_the_first_classes():
+    """Where the extra class wins, the best of the others counts."""
+    sgan = make("multi-output")
+    kernel, bias = sgan.model.get_layer("class").get_weights()
+    sgan.model.get_layer("class").set_weights([0 * kernel, np.eye(11)[3] + 5 * np.eye(11)[10]])
+    images, _, *others = batches()
+    assert float(sgan.update(images, tf.constant([3, 3, 3, 5]), *others)["c_accuracy"]) == 0.75
+
+
+@pytest.mark.filterwarnings("error:The structure of `inputs`")
+@pytest.mark.parametrize("as_a_step", [False, True])
+def test_multi_output_classifier_is_the_renormalised_first_classes_after_each_step(tmp_path, as_a_step):
+    sgan, images = make("multi-output"), noise(6, SHAPE)
+    step = tf.function(lambda: sgan.train_step(None)) if as_a_step else lambda: sgan.update(*batches())
+    for _ in range(3):
+        step()
+        first = np.array(sgan.model(images)[1])[:, :10]
+        expected = first / first.sum(1, keepdims=True)
+        np.testing.assert_allclose(predict(sgan.c_model, images), expected, atol=1e-6)
+    save_model(sgan.c_model, tmp_path / "c_model.h5")
+    loaded = keras.models.load_model(tmp_path / "c_model.h5")
+    np.testing.assert_allclose(loaded.predict(images, verbose=0), expected, atol=1e-6)
+    loss, accuracy = loaded.evaluate(images, first.argmax(1), verbose=0)
+    assert accuracy == 1 and np.isfinite(loss)
+    assert {type(layer).__module__.split(".")[0] for layer in loaded.layers} == {"keras"}
+
+
+# --------------------------------------------------------------------------------------------------------------
+# The command
+
+
+def test_command_without_graphviz_says_what_to_install(tmp_path, run_script):
     empty = tmp_path / "no_programs_here"
     empty.mkdir()
-    result = run_script(cwd=tmp_path, path=empty)
-    assert result.returncode == 0, result.stderr
-    assert "Traceback" not in result.stderr
-    lines = result.stdout.splitlines()
+    status, output, errors = run_script("discriminator_variants.py", cwd=tmp_path, PATH=str(empty))
+    assert (status, errors) == (0, [])
+    lines = output.splitlines()
     for number in ("298,497", "318,987", "321,036", "316,938", "296,448", "0.99998487"):
-        assert number in result.stdout
+        assert number in output
     assert sum("sharing  one update" in line for line in lines) == 6
     assert "pip install pydot" in lines[-1]
     assert "apt install graphviz" in lines[-1]
@@ -214,11 +327,37 @@ def test_command_without_graphviz_says_what_to_install(tmp_path):
     assert not list(tmp_path.rglob("*.png"))
 
 
+@pytest.mark.slow
+def test_compare_starts_the_study_of_the_variants_from_wherever_it_is_called(tmp_path, run_script, digits_file):
+    """It is python -m sgan.studies variants; a relative --data stays relative to the user's folder."""
+    shutil.copy(digits_file, tmp_path / "mine.npz")
+    options = ["--epochs", 1, "--splits", 3, "--data", "mine.npz", "--list"]
+    status, output, errors = run_script("discriminator_variants.py", "--compare", *options, cwd=tmp_path)
+    assert (status, errors) == (0, [])
+    assert output == run_script("-m sgan.studies", "variants", *options)[1]
+    lines = output.splitlines()
+    assert len(lines) == 12 and sum("--method supervised-only" in line for line in lines) == 3
+    assert sum("--variant multi-output" in line and "--steps 600" in line for line in lines) == 3
+    assert all("--data mine.npz" in line for line in lines)
+    # --table looks into the data: there are such images here, but no runs on them.
+    status, output, errors = run_script("discriminator_variants.py", "--compare", "--data", "mine.npz", "--table",
+                                        "--results", "none", cwd=tmp_path)
+    assert status == 2 and len(errors) == 1 and "no run of the study 'variants'" in errors[0]
+    assert os.listdir(tmp_path) == ["mine.npz"]
+
+
+def test_options_of_the_study_need_compare():
+    for wrong in ["--epochs", "1"], ["--compare", "--out", "x"]:
+        with pytest.raises(InputError, match=wrong[-2]):
+            dv.main(wrong)
+
+
 def test_out_that_cannot_be_written_is_one_line_and_status_2(tmp_path, monkeypatch, variants, capsys):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setattr(dv, "build_variants", lambda: variants[:1])
     out = str(tmp_path / "file" / "pictures")
     monkeypatch.setattr(sys, "argv", ["discriminator_variants.py", "--out", out])
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)  # as where a script is run by its path
     with pytest.raises(SystemExit) as stop:
         dv.run_command(dv.main)
     assert stop.value.code == 2
@@ -232,7 +371,7 @@ def test_a_picture_that_fails_half_way_leaves_nothing(tmp_path, monkeypatch, var
         Path(to_file).write_bytes(b"half a picture")
         raise AssertionError("dot failed")
 
-    monkeypatch.setattr(dv.keras.utils, "plot_model", failing)
+    monkeypatch.setattr(keras.utils, "plot_model", failing)
     dv.draw(variants, tmp_path / "out")
     assert "Graphviz" in capsys.readouterr().out
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
