@@ -43,7 +43,7 @@ def open_picture(path):
                 picture.load()
                 if deep and picture.mode in ("LA", "RGB", "RGBA") and brightest(picture) < 16:
                     raise ValueError("its colours have 16 bits and use only 12 of them; save it with 8 bits")
-                picture = ImageOps.exif_transpose(picture)
+                ImageOps.exif_transpose(picture, in_place=True)
         except Image.DecompressionBombError:
             raise InputError(f"{path}: has more than {MOST_PIXELS // 10**6} million pixels; "
                              "make the picture smaller") from None
@@ -81,7 +81,7 @@ def to_grey_or_rgb(picture, channels):
     if picture.has_transparency_data:  # ink on nothing: bright ink is put on black, dark ink on white
         picture = picture.convert("RGBA")
         opacity, brightness = np.asarray(picture.getchannel("A")), np.asarray(picture.convert("L"))
-        ink = np.vdot(opacity.astype("float32"), brightness.astype("float32") - 127)
+        ink = sum(np.sum(row * (values - np.int32(127))) for row, values in zip(opacity, brightness))  # saves memory
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "black" if ink > 0 else "white"), picture)
     if picture.mode == "LAB":
         picture = picture.convert("RGB")
