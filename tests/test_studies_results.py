@@ -1,0 +1,171 @@
+"""sgan/studies/results.py and pack.py: a run's identity, finding results, packing them."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from helpers import hand_made
+
+from sgan import tuned
+from sgan.command_line import InputError
+from sgan.data import MNIST_FINGERPRINT
+from sgan.studies import pack
+from sgan.studies.results import describe_rows, new_path, read_results, run_id, write_result
+from sgan.studies.run import Run
+from sgan.studies.study import run_study
+
+# --------------------------------------------------------------------------------------------------------------
+# What makes a run
+
+
+@pytest.mark.parametrize("preset, changes", [
+    ("tutorial", {"method": "supervised-only"}), ("tutorial", {"variant": "shared"}), ("tutorial", {"labels": 20}),
+    ("tutorial", {"label_seed": 1}), ("tutorial", {"label_seed": "first"}), ("tutorial", {"seed": 1}),
+    ("tutorial", {"unlabelled": 500}), ("tutorial", {"steps": 7}), ("tutorial", {"preset": "article"}),
+    ("tuned", {"without": "generator"}), ("tuned", {"seed": 1}), ("tuned", {"steps": 7}),
+])
+def test_any_setting_makes_another_run(preset, changes):
+    assert Run(preset=preset).identity("x") != Run(**{"preset": preset, **changes}).identity("x")
+
+
+@pytest.mark.parametrize("preset", ["tutorial", "article", "tuned"])
+def test_the_data_make_another_run_but_neither_their_place_nor_how_often_is_evaluated(preset):
+    run = Run(preset=preset)
+    assert run.identity("x") != run.identity("y")
+    assert run.identity("x") == Run(preset=preset, data="elsewhere/mnist.npz", evaluate_every=7).identity("x")
+
+
+def test_a_new_recipe_makes_other_tuned_runs_and_no_others(monkeypatch):
+    runs = Run(preset="tutorial"), Run(preset="tuned")
+    before = [run.identity("x") for run in runs]
+    with monkeypatch.context() as patch:
+        patch.setattr("sgan.studies.run.RECIPE", tuned.RECIPE + 1)
+        assert [run.identity("x") == old for run, old in zip(runs, before)] == [True, False]
+    with monkeypatch.context() as patch:
+        patch.setitem(tuned.AUGMENTATION, "rotation", 0.26)
+        assert [run.identity("x") == old for run, old in zip(runs, before)] == [True, False]
+    with monkeypatch.context() as patch:
+        patch.setattr("sgan.studies.run.tuned_settings", lambda run: replace(
+            tuned.TunedSettings(seed=run.seed), marginal_entropy_weight=4.5))
+        assert [run.identity("x") == old for run, old in zip(runs, before)] == [True, False]
+    assert [run.identity("x") for run in runs] == before
+
+
+def test_the_committed_runs_have_the_identities_of_what_they_say():
+    runs = read_results(ROOT / "results")
+    assert len(runs) > 250
+    for identity, result in runs.items():
+        assert identity == result["id"] == run_id(result["settings"], result["recipe"], result["data"]["fingerprint"])
+
+
+def test_labelled_images_are_described_by_number_and_hash():
+    rows = describe_rows(np.array([3, 5, 8]))
+    assert rows["number"] == 3 and rows == describe_rows([3, 5, 8]) and rows != describe_rows([3, 5, 9])
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Reading
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", '{"name": "x"', '"error"'])
+def test_a_file_that_is_no_result_is_said_to_be_none(tmp_path, text):
+    for name in "new/x.json", "runs/x.jsonl":
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text)
+        with pytest.raises(InputError, match=f"{name}, line 1: .*delete it, and the run is made again"):
+            read_results(tmp_path)
+        (tmp_path / name).unlink()
+
+
+def test_a_folder_without_results_has_none(tmp_path):
+    assert read_results(tmp_path) == read_results(tmp_path / "none") == {}
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Packing
+
+
+RUNS = [Run(seed=0), Run(seed=1), Run(preset="tuned"), Run(method="supervised-only"), Run(data="some/own.npz", seed=2)]
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A folder with a new result of each of RUNS."""
+    for run in RUNS:
+        write_result(tmp_path, hand_made(run, 0.5))
+    return tmp_path
+
+
+def new_files(results):
+    return sorted(results.glob("new/*.json"))
+
+
+def test_new_results_move_into_a_file_for_each_preset_method_and_data_set(results, capsys):
+    before = read_results(results)
+    assert len(before) == len(new_files(results)) == 5
+    assert {path.name for path in new_files(results)} == {
+        f"{run.name}-{run.identity(MNIST_FINGERPRINT)}.json" for run in RUNS}
+    pack.main(["--results", str(results)])
+    assert "packed: 5 new results" in capsys.readouterr().out
+    assert new_files(results) == [] and read_results(results) == before
+    lines = {path.name: path.read_text().splitlines() for path in (results / "runs").iterdir()}
+    assert {name: len(each) for name, each in lines.items()} == {
+        "tutorial-sgan-mnist.jsonl": 2, "tuned-sgan-mnist.jsonl": 1, "tutorial-supervised-only-mnist.jsonl": 1,
+        "tutorial-sgan-own.jsonl": 1}
+    assert all(json.loads(line)["id"] in before for each in lines.values() for line in each)
+
+
+def test_packing_again_adds_to_the_files_and_changes_no_line(results):
+    assert pack.pack(results) == 5 and pack.pack(results) == 0
+    packed = results / "runs" / "tutorial-sgan-mnist.jsonl"
+    lines = packed.read_text().splitlines()
+    write_result(results, hand_made(Run(seed=7), 0.7))
+    assert pack.pack(results) == 1
+    assert packed.read_text().splitlines()[:-1] == lines
+    assert json.loads(packed.read_text().splitlines()[-1])["settings"]["seed"] == 7
+
+
+def test_a_run_that_is_there_twice_is_refused_and_nothing_is_lost(results):
+    pack.pack(results)
+    path = write_result(results, hand_made(RUNS[0], 0.9))
+    before = {each: each.read_bytes() for each in results.rglob("*.json*")}
+    for read in read_results, pack.pack:
+        with pytest.raises(InputError, match=f"{path.name}, line 1: the run {RUNS[0].name} is there twice; delete one"):
+            read(results)
+    assert {each: each.read_bytes() for each in results.rglob("*.json*")} == before
+    path.unlink()
+    packed = results / "runs" / "tuned-sgan-mnist.jsonl"
+    packed.write_text(2 * packed.read_text())
+    with pytest.raises(InputError, match="tuned-sgan-mnist.jsonl, line 2: .*twice"):
+        pack.pack(results)
+
+
+def test_failed_runs_are_removed_from_both_places_and_no_others(results):
+    failed = {"error": "diverged", "final": None, "history": []}
+    write_result(results, hand_made(RUNS[1], 0, **failed))
+    write_result(results, hand_made(Run(seed=5), 0, **failed))
+    pack.pack(results)  # a failed run is packed beside one that was made
+    write_result(results, hand_made(Run(seed=6), 0, **failed))
+    before = read_results(results)
+    ids = {run.identity(MNIST_FINGERPRINT) for run in (*RUNS, Run(seed=6))}
+    pack.remove_failed(results, ids)  # of a study that has no run with seed 5
+    left = read_results(results)
+    assert {before[each]["settings"]["seed"] for each in before.keys() - left.keys()} == {1, 6}
+    assert new_files(results) == [] and all(left[each] == before[each] for each in left)
+
+
+def test_retry_makes_failed_runs_again_wherever_they_are(results, monkeypatch):
+    runs, made = [Run(seed=0), Run(seed=1), Run(seed=6)], []
+    write_result(results, hand_made(runs[1], 0, error="diverged"))
+    pack.pack(results)
+    write_result(results, hand_made(runs[2], 0, error="diverged"))
+
+    def work(workers):
+        made.extend(workers.waiting)
+
+    monkeypatch.setattr("sgan.studies.study.Workers.work", work)
+    assert run_study(runs, MNIST_FINGERPRINT, results, jobs=1) is False and made == []
+    run_study(runs, MNIST_FINGERPRINT, results, jobs=1, retry=True)
+    assert made == runs[1:] and not new_path(results, runs[2].name, runs[2].identity(MNIST_FINGERPRINT)).exists()
