@@ -4,13 +4,18 @@ Below the scripts, which import it:
 
     startup.py            the start of a script: quiet while TensorFlow is imported
     command_line.py       options from a dataclass; errors as one line
-    data.py               MNIST, or a user's own .npz file
+    data.py               MNIST, or a user's own images: image_folder.py, npz_file.py
     synthetic_digits.py   digits drawn from fonts, where there is no MNIST
+    pictures.py           picture files of any kind and size as images
+    digit_reading.py      a photographed digit as MNIST was made
     files.py              files written whole or not at all
     lock.py               one process at a time
-    run_folder.py         a run's files: record, history, models, state; starting and resuming
+    run_folder.py         a run's files: record, history, state; starting and resuming
+    memory.py             whether data and training fit into memory
     plots.py              generated images as a grid, training curves
     training_loop.py      what lets Keras' `fit` run a training that draws its own batches
+    evaluation.py         what a classifier predicts for many images
+    about.py              what a saved classifier says about itself
     safe_loading.py       loads a classifier from a file that anyone may have made
     fast_convolution.py   the generator's last convolution, faster on a CPU
 

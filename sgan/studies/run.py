@@ -32,7 +32,7 @@ import numpy as np
 
 from discriminator_variants import VARIANTS, count_weights
 from sgan.command_line import ArgumentParser, InputError, add_options, at_least, flag, option, run_command
-from sgan.data import load_real_samples
+from sgan.data import DataSettings, load_real_samples
 from sgan.files import save_model
 from sgan.run_folder import versions
 from sgan.studies.article import ArticleSettings, ArticleSGAN
@@ -91,7 +91,7 @@ class Run:
     without: str = option("nothing", f"leave ingredients of the tuned SGAN out, A,B,...: {', '.join(INGREDIENTS)}")
     steps: int | None = option(None, "default: the preset's; 2,000 for supervised-only", least=1)
     evaluate_every: int | None = option(None, "steps; changes nothing else (default: the preset's)", least=1)
-    data: str = option("mnist", "mnist, synthetic or FILE.npz")
+    data: str = option("mnist", "mnist, synthetic, a folder of pictures or FILE.npz")
 
     def __post_init__(self):
         preset, supervised_only = PRESETS[self.preset], self.method == "supervised-only"
@@ -111,7 +111,7 @@ class Run:
         if self.without != "nothing" and self.preset != "tuned":
             raise InputError(f"--without {self.without}: only --preset tuned has ingredients")
         if self.data == "auto":
-            raise InputError("--data auto: could mix two data sets in one table; give mnist, synthetic or FILE.npz")
+            raise InputError("--data auto: could mix two data sets in one table; give mnist, synthetic, a folder or FILE.npz")
 
     @property
     def name(self):
@@ -151,8 +151,8 @@ def recipe(run):
     """Number and settings of the tuned SGAN's recipe, as runs of different recipes must not be averaged; or None."""
     if run.preset != "tuned":
         return None
-    of_the_run = {each.name for each in fields(Run)} | {"epochs", "steps_per_epoch", "out", "print_every",
-                                                        "tensorboard"}
+    of_the_run = {each.name for each in (*fields(Run), *fields(DataSettings))}
+    of_the_run |= {"epochs", "steps_per_epoch", "out", "print_every", "tensorboard"}
     settings = asdict(tuned_settings(run))
     settings = {name: value for name, value in settings.items() if name not in of_the_run}
     return {"recipe": RECIPE, **settings, **AUGMENTATION}

@@ -165,7 +165,8 @@ def main(argv=None):
     """Make, list or tabulate the runs of the study that the command line names."""
     parser = ArgumentParser(prog="python -m sgan.studies", description=__doc__.split("\n")[0])
     parser.add_argument("name", choices=list(STUDIES), metavar="STUDY", help=", ".join(STUDIES))
-    parser.add_argument("--data", default="mnist", help="mnist, synthetic or FILE.npz (default: %(default)s)")
+    parser.add_argument("--data", default="mnist", help="mnist, synthetic, a folder of pictures or FILE.npz "
+                        "(default: %(default)s)")
     parser.add_argument("--results", default="results", metavar="FOLDER", help="(default: %(default)s)")
     parser.add_argument("--jobs", type=count, default=1, metavar="N", help="runs side by side (default: %(default)s)")
     parser.add_argument("--list", action="store_true", help="only print the runs, one command each")
