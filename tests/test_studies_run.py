@@ -1,0 +1,187 @@
+"""sgan/studies/run.py: one run, its settings and its result."""
+
+import keras
+import numpy as np
+import pytest
+
+import sgan_mnist
+from sgan.command_line import InputError
+from sgan.data import load_real_samples
+from sgan.evaluation import accuracy
+from sgan.studies import run as run_module
+from sgan.studies.article import ArticleSGAN
+from sgan.studies.results import describe_rows, read_results
+from sgan.studies.run import FIRST, PRESETS, Run, build, choose_rows, make_run
+from sgan.studies.supervised_only import SupervisedOnly
+from sgan.tuned import TunedSGAN
+
+
+def only_result(folder):
+    """The only result in a folder of results, and its file."""
+    (result,), (path,) = read_results(folder).values(), (folder / "new").iterdir()
+    return result, path
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Settings
+
+
+def test_which_images_are_labelled_and_unlabelled():
+    labels = np.random.default_rng(0).integers(0, 10, 1000)
+    labelled, unlabelled = choose_rows(labels, 10, Run(labels=20, label_seed=3))
+    assert np.array_equal(labelled, sgan_mnist.select_supervised_samples(labels, 20, 10, 3))
+    assert np.array_equal(unlabelled, np.arange(1000))
+    again, fewer = choose_rows(labels, 10, Run(labels=20, label_seed=3, unlabelled=50))
+    assert np.array_equal(again, labelled) and len(set(fewer)) == 50 and set(labelled) <= set(fewer)
+    first, others = choose_rows(labels, 10, Run(labels=20, label_seed=FIRST))
+    assert all(np.array_equal(first[labels[first] == k], np.flatnonzero(labels == k)[:2]) for k in range(10))
+    assert np.array_equal(others, np.arange(20, 1000))
+    for wrong in (dict(unlabelled=10), dict(unlabelled=1001), dict(labels=25), dict(labels=25, label_seed=FIRST),
+                  dict(labels=5, label_seed=FIRST), dict(labels=5000, label_seed=FIRST)):
+        with pytest.raises(InputError, match="must be"):
+            choose_rows(labels, 10, Run(**{"labels": 20, **wrong}))
+
+
+@pytest.mark.parametrize("arguments, complaint", [
+    (["--data", "auto"], "--data auto"),
+    (["--method", "supervised-only", "--variant", "shared"], "--variant shared: goes with --preset tutorial"),
+    (["--preset", "article", "--variant", "multi-output"], "--variant multi-output: goes with --preset tutorial"),
+    (["--preset", "tuned", "--variant", "shared"], "--variant shared: goes with --preset tutorial"),
+    (["--method", "supervised-only", "--unlabelled", "500"], "--method supervised-only: has no --unlabelled"),
+    (["--preset", "tuned", "--method", "supervised-only"], "--preset tuned"),
+    (["--without", "teacher"], "--without teacher: only --preset tuned"),
+    (["--preset", "tuned", "--without", "teacher,luck"], "--without teacher,luck: choose among"),
+    (["--steps", "0"], "--steps"), (["--label-seed", "x"], "--label-seed: x: must be a number from 0 on, or first"),
+    (["--preset", "none"], "--preset: invalid choice"), (["--data", "none.npz"], "none.npz"),
+])
+def test_runs_that_cannot_be_made_are_refused(arguments, complaint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=complaint):
+        run_module.main(arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_data_without_a_test_set_are_refused(digits, tmp_path):
+    np.savez(tmp_path / "own.npz", x_train=digits.train_images, y_train=digits.train_labels)
+    with pytest.raises(InputError, match="own.npz: has no test set"):
+        run_module.main(["--data", str(tmp_path / "own.npz"), "--results", str(tmp_path / "results")])
+
+
+def test_what_is_left_out_has_one_name():
+    runs = [Run(preset="tuned", without=names) for names in (
+        "marginal-entropy,mutual-information", "mutual-information,marginal-entropy,marginal-entropy")]
+    assert runs[0] == runs[1] and runs[0].without == "mutual-information,marginal-entropy"
+
+
+def test_lengths_are_the_presets_own():
+    assert [Run(preset=preset).steps for preset in PRESETS] == [12000, 6000, 4200]
+    assert Run(method="supervised-only").steps == 2000 and Run(steps=7).steps == 7
+
+
+@pytest.mark.parametrize("settings, kind", [
+    ({}, sgan_mnist.SGAN), ({"preset": "article"}, ArticleSGAN), ({"preset": "tuned"}, TunedSGAN),
+    ({"method": "supervised-only"}, SupervisedOnly),
+    ({"preset": "article", "method": "supervised-only"}, SupervisedOnly),
+])
+def test_each_preset_and_method_builds_its_training(small_dataset, settings, kind):
+    run = Run(labels=20, seed=3, **settings)
+    training = build(run, small_dataset, *choose_rows(small_dataset.train_labels, 10, run))
+    assert type(training) is kind
+    layers = {layer.name for layer in training.c_model.layers}
+    assert ("batch_norm_2" in layers) == (run.preset == "article") and ("pool" in layers) == (run.preset == "tuned")
+
+
+@pytest.mark.parametrize("text, threads", [("3", 3), ("0", None), ("", None), ("many", None)])
+def test_threads_of_a_run_are_those_that_tensorflow_is_given(monkeypatch, text, threads):
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", text)
+    assert run_module.threads_of_a_run() == (threads or run_module.available_cores())
+
+
+# --------------------------------------------------------------------------------------------------------------
+# A run
+
+
+@pytest.mark.parametrize("option", ["--results", "--keep"])
+def test_a_folder_that_cannot_be_written_is_known_before_the_training(small_digits, tmp_path, monkeypatch, option):
+    monkeypatch.setattr(run_module, "build", lambda *_: pytest.fail("trained"))
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        run_module.main(["--data", str(small_digits), "--results", str(tmp_path), option, str(tmp_path / "file")])
+
+
+def test_a_run_says_all_about_itself_and_the_baseline_learns(small_digits, tmp_path, capsys):
+    arguments = ["--method", "supervised-only", "--labels", "100", "--steps", "250", "--evaluate-every", "100",
+                 "--data", str(small_digits), "--results", str(tmp_path), "--keep", str(tmp_path / "kept")]
+    run_module.main(arguments)
+    result, path = only_result(tmp_path)
+    dataset, run = load_real_samples(str(small_digits)), Run(method="supervised-only", steps=250, evaluate_every=100)
+    assert result["name"] == "tutorial-supervised-only-100labels-split_0-seed0-250steps" == run.name
+    assert result["id"] == run.identity(dataset.fingerprint()) and path.stem == f"{run.name}-{result['id']}"
+    assert result["data"] == {"name": "small.npz", "fingerprint": dataset.fingerprint()}
+    assert result["settings"] == run.settings() and str(tmp_path) not in path.read_text()
+    assert [row["step"] for row in result["history"]] == [100, 200, 250] and result["history"][-1] == result["final"]
+    assert result["final"]["c_accuracy"] > 0.9 and result["final"]["test_accuracy"] > 0.5 and result["error"] is None
+    assert result["seconds_per_step"] > 0 and result["unlabelled_images"] == 0 and result["recipe"] is None
+    rows, _ = choose_rows(dataset.train_labels, 10, run)
+    assert result["labelled_images"] == describe_rows(rows) and result["labelled_images"]["number"] == 100
+    assert result["versions"]["keras"] == keras.__version__ and result["device"] and result["threads"] >= 1
+    c_model = keras.models.load_model(tmp_path / "kept" / "c_model_0250.h5")
+    assert accuracy(c_model, dataset.test_images, dataset.test_labels) == result["final"]["test_accuracy"]
+    assert (tmp_path / "kept" / "c_model_0250.h5").stat().st_size < 1.2 * 4 * result["weights"] + 50_000
+
+    run_module.main(arguments[:-2])
+    assert "done already" in capsys.readouterr().out
+
+    written = path.read_bytes()
+    (tmp_path / "kept" / "c_model_0250.h5").unlink()
+    run_module.main(arguments)  # again, for the model only
+    assert (tmp_path / "kept" / "c_model_0250.h5").exists() and path.read_bytes() == written
+
+
+def test_runs_on_other_images_of_the_same_name_are_not_taken_for_these(small_digits, small_dataset, tmp_path, capsys):
+    np.savez(tmp_path / "small.npz", x_train=255 - small_dataset.train_images, y_train=small_dataset.train_labels,
+             x_test=small_dataset.test_images, y_test=small_dataset.test_labels)
+    for data in small_digits, tmp_path / "small.npz":
+        run_module.main(["--method", "supervised-only", "--labels", "20", "--steps", "2", "--data", str(data),
+                         "--results", str(tmp_path)])
+    assert "done already" not in capsys.readouterr().out and len(read_results(tmp_path)) == 2
+
+
+def test_the_tutorials_preset_is_the_training_script(small_digits, tmp_path):
+    """Same seeds, same weights, however the steps are cut into pieces."""
+    common = ["--data", str(small_digits), "--labels", "20", "--seed", "5", "--label-seed", "7"]
+    sgan_mnist.main([*common, "--epochs", "1", "--steps-per-epoch", "3", "--out", str(tmp_path / "sgan")])
+    run_module.main([*common, "--steps", "3", "--evaluate-every", "2", "--results", str(tmp_path),
+                     "--keep", str(tmp_path / "run")])
+    for name in ("c_model_0003.h5", "g_model_0003.h5"):
+        ours, theirs = (keras.models.load_model(tmp_path / each / name, compile=False) for each in ("run", "sgan"))
+        for a, b in zip(ours.weights, theirs.weights):
+            np.testing.assert_array_equal(a, b, err_msg=a.path)
+
+
+def test_a_run_that_ends_before_its_first_step_is_recorded(small_digits, tmp_path, monkeypatch):
+    def out_of_memory(*_):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(run_module, "build", out_of_memory)
+    with pytest.raises(SystemExit, match="no room"):
+        run_module.main(["--data", str(small_digits), "--labels", "20", "--results", str(tmp_path)])
+    assert only_result(tmp_path)[0]["error"] == "MemoryError: no room"
+
+
+def test_a_training_that_diverges_is_recorded(small_digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "Settings", lambda seed: sgan_mnist.Settings(seed=seed, learning_rate=1e30))
+    run = Run(method="supervised-only", labels=20, steps=10, data=str(small_digits))
+    with pytest.raises(SystemExit) as stop:
+        run_module.main([*run.arguments(), "--results", str(tmp_path)])
+    result, _ = only_result(tmp_path)
+    assert "diverged" in stop.value.code == result["error"] and result["final"] is None
+    with pytest.raises(SystemExit, match="failed before: .*diverged"):
+        run_module.main([*run.arguments(), "--results", str(tmp_path)])
+
+
+def test_make_run_trains_without_a_folder(small_dataset):
+    result = make_run(Run(preset="tuned", labels=20, steps=3, evaluate_every=2), small_dataset)
+    assert result["error"] is None and [row["step"] for row in result["history"]] == [2, 3]
+    assert result["unlabelled_images"] == 400 and result["recipe"]["recipe"] == run_module.RECIPE
+    assert {"mutual_information", "marginal_entropy", "mask_rate", "test_accuracy"} <= result["final"].keys()
