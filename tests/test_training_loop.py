@@ -9,8 +9,7 @@ import tensorflow as tf
 
 from sgan import training_loop
 from sgan.training_loop import (
-    TimeLeft, WatchLosses, at_once, gpu_trouble, in_words, largest_common_divisor, on_device, step_numbers,
-    steps_per_call
+    TimeLeft, WatchLosses, gpu_trouble, in_words, largest_common_divisor, on_device, step_numbers, steps_per_call
 )
 from sgan_mnist import SGAN, Settings
 
@@ -81,11 +80,6 @@ def test_images_for_a_gpu_are_of_a_type_that_it_gathers(with_gpu):
     assert on_device(np.arange(3)).dtype == "int64"
 
 
-@pytest.mark.parametrize("shape, n", [((28, 28, 1), 500), ((8, 8, 3), 500), ((56, 56, 1), 125), ((2000, 2000, 1), 1)])
-def test_large_images_are_handled_fewer_at_once(shape, n):
-    assert at_once(500, shape) == n
-
-
 # --------------------------------------------------------------------------------------------------------------
 # Callbacks
 
@@ -126,7 +120,8 @@ def test_a_run_says_how_long_it_will_take(monkeypatch, capsys):
     monkeypatch.setattr(training_loop.time, "perf_counter", lambda: clock[0])
     c_model = make_sgan().c_model
     monkeypatch.setattr(c_model, "predict_on_batch", lambda images: clock.__setitem__(0, clock[0] + 1))
-    left = TimeLeft(epochs=4, steps=600, c_model=c_model, n_images=60_000)
+    sets = [(name, name, np.empty((n, 8, 8, 1), "uint8"), None) for name, n in (("train", 50_000), ("test", 10_000))]
+    left = TimeLeft(epochs=4, steps=600, c_model=c_model, sets=sets)
     for epoch, compilation in enumerate((30, 0, 0, 0)):
         left.on_epoch_begin(epoch)
         clock[0] += compilation

@@ -1,0 +1,210 @@
+"""sgan/safe_loading.py: which files load as a classifier, old ones among them, and that no other file reaches Keras.
+
+Files made to exhaust the machine are in test_strangers.py.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from conftest import ROOT
+from keras import layers
+
+from sgan.command_line import InputError
+from sgan.data import synthetic_digits
+from sgan.evaluation import scale_images
+from sgan.files import save_model
+from sgan.safe_loading import load_classifier
+from sgan_mnist import define_discriminator, define_generator
+
+# Saved by tf_keras 2.21 as the tutorial saves its classifier: three times Conv2D (4 filters, not 128) and
+# LeakyReLU(alpha=0.2), Flatten, Dropout, Dense, Activation("softmax") in a functional model, compiled with
+# Adam(learning_rate=2e-4, beta_1=0.5) and trained for one step; all kernels doubled before that, so that the
+# probabilities differ. KERAS2_PROBABILITIES are that program's own predict() on PIXELS in [-1, 1].
+KERAS2_FILE = Path(__file__).with_name("data") / "keras2_c_model.h5"
+PIXELS = (np.arange(2 * 28 * 28) * 37 % 256).astype("uint8").reshape(2, 28, 28, 1)
+KERAS2_PROBABILITIES = [[0.0269751, 0.0346165, 0.0001506, 0.0521414, 0.0077185,
+                         0.0152810, 0.0260004, 0.0009186, 0.8166164, 0.0195816],
+                        [0.0205005, 0.0994299, 0.0040528, 0.1596066, 0.0105202,
+                         0.4490591, 0.0918539, 0.0570296, 0.0285839, 0.0793635]]
+
+# The committed classifier was saved before sgan/ was a package. What the code of that time said of PIXELS, and of the
+# test set of synthetic_digits(10, 20): classes, and the probabilities of those of which it was least sure.
+TUNED_FILE = ROOT / "results" / "tuned" / "c_model_4200.h5"
+TUNED_PROBABILITIES = [[0.008662, 0.000097, 0.003304, 0.000002, 0.213518,
+                        0.000013, 0.677233, 0.000021, 0.095925, 0.001225],
+                       [0.007419, 0.000302, 0.005629, 0.000028, 0.587624,
+                        0.000073, 0.035104, 0.000283, 0.362121, 0.001416]]
+TUNED_CLASSES = [0, 0, 5, 3, 9, 4, 2, 9, 7, 2, 3, 8, 7, 6, 6, 4, 8, 2, 2, 5]
+TUNED_LEAST_SURE = {6: [0.000008, 0.000034, 0.452461, 0.369330, 0.000000,
+                        0.000008, 0.000001, 0.000223, 0.177877, 0.000057],
+                    9: [0.000000, 0.000003, 0.852808, 0.146810, 0.000000,
+                        0.000000, 0.000000, 0.000372, 0.000007, 0.000000],
+                    14: [0.060626, 0.000000, 0.000000, 0.000000, 0.000000,
+                         0.002177, 0.936173, 0.000000, 0.001022, 0.000002]}
+
+
+def small_classifier(*extra, in_shape=(28, 28, 1), n_outputs=10, activation="softmax"):
+    last = layers.Dense(n_outputs, activation)
+    return keras.Sequential([keras.Input(in_shape), *extra, layers.Flatten(), last])
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    """A small classifier that loads."""
+    path = tmp_path_factory.mktemp("model") / "c_model_0600.h5"
+    model = small_classifier()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    save_model(model, path)
+    return path
+
+
+def refusal(path):
+    """The one line with which a file is refused."""
+    with pytest.raises(InputError) as caught:
+        load_classifier(path)
+    message = str(caught.value)
+    assert message.startswith(str(path)) and "\n" not in message
+    return message
+
+
+def rewritten(source, path, change):
+    """A copy of an .h5 model whose description is what `change` makes of it."""
+    shutil.copy(source, path)
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        file.attrs["model_config"] = json.dumps(change(config) or config)
+    return path
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Files that load
+
+
+def test_file_saved_by_keras_2(recwarn, capsys):
+    probabilities = load_classifier(KERAS2_FILE).predict(scale_images(PIXELS), verbose=0)
+    np.testing.assert_allclose(probabilities, KERAS2_PROBABILITIES, atol=1e-5)
+    assert not capsys.readouterr().err and not [w for w in recwarn if "alpha" in str(w.message)]
+
+
+def test_older_keras_2_called_a_functional_model_Model(tmp_path):
+    path = rewritten(KERAS2_FILE, tmp_path / "c_model.h5", lambda config: {**config, "class_name": "Model"})
+    probabilities = load_classifier(path).predict(scale_images(PIXELS), verbose=0)
+    np.testing.assert_allclose(probabilities, KERAS2_PROBABILITIES, atol=1e-5)
+
+
+@pytest.mark.parametrize("load", [load_classifier, keras.models.load_model])
+def test_classifier_saved_before_there_was_a_package_gives_the_same_probabilities(load):
+    c_model = load(TUNED_FILE)
+    probabilities = c_model.predict(scale_images(PIXELS), verbose=0)
+    np.testing.assert_allclose(probabilities, TUNED_PROBABILITIES, atol=1e-5)
+    probabilities = c_model.predict(scale_images(synthetic_digits(10, 20).test_images), verbose=0)
+    assert probabilities.argmax(axis=1).tolist() == TUNED_CLASSES
+    for row, expected in TUNED_LEAST_SURE.items():
+        np.testing.assert_allclose(probabilities[row], expected, atol=1e-3)  # as other versions of Pillow draw
+
+
+def test_the_tutorials_classifier_loads_and_predicts_the_same(tmp_path):
+    _, c_model = define_discriminator((8, 8, 1), 3)
+    save_model(c_model, tmp_path / "c_model.h5")
+    images = scale_images(np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1)))
+    np.testing.assert_allclose(load_classifier(tmp_path / "c_model.h5").predict(images, verbose=0),
+                               c_model.predict(images, verbose=0), rtol=1e-5)
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Files that are refused
+
+
+def test_files_that_hold_no_model(model_file, tmp_path):
+    (tmp_path / "text.h5").write_text("not a model")
+    (tmp_path / "empty.h5").touch()
+    (tmp_path / "cut.h5").write_bytes(model_file.read_bytes()[:-1000])
+    shutil.copy(model_file, tmp_path / "c_model.bin")
+    load_classifier(model_file).save_weights(tmp_path / "w.weights.h5")
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file["weights"] = np.zeros(3)
+    with h5py.File(tmp_path / "nonsense.h5", "w") as file:
+        file.attrs["model_config"] = "{"
+    with h5py.File(tmp_path / "bare.h5", "w") as file, h5py.File(model_file) as model:
+        file.attrs["model_config"] = model.attrs["model_config"]
+    for name, words in {"none.h5": "no such file", "": "is not a file", "text.h5": "is not an HDF5 file",
+                        "empty.h5": "is not an HDF5 file", "cut.h5": "truncated", "c_model.bin": "end in .h5",
+                        "w.weights.h5": "only weights?", "old.h5": "only weights?", "nonsense.h5": "damaged",
+                        "bare.h5": "'model_weights' is missing"}.items():
+        assert words in refusal(tmp_path / name), name
+
+
+def test_models_that_are_no_classifiers(tmp_path):
+    nan = small_classifier()
+    nan.layers[-1].set_weights([np.full((784, 10), np.nan), np.zeros(10)])
+    one, other = keras.Input((28, 28, 1)), keras.Input((28, 28, 1))
+    two_inputs = keras.Model([one, other], small_classifier()(layers.Add()([one, other])))
+    two_outputs = keras.Model(one, [small_classifier()(one), small_classifier()(one)])
+    cases = {
+        "generator": (define_generator(8), "is not a classifier"),
+        "discriminator": (define_discriminator()[0], "is not one of the plain layers of a classifier"),
+        "one_output": (small_classifier(n_outputs=1, activation="sigmoid"), "is not a classifier"),
+        "logits": (small_classifier(activation=None), "not probabilities"),
+        "sigmoids": (small_classifier(activation="sigmoid"), "not probabilities"),
+        "nan": (nan, "not probabilities"),
+        "two_inputs": (two_inputs, "is not a classifier"),
+        "two_outputs": (two_outputs, "is not a classifier"),
+        "flat": (small_classifier(in_shape=(784,)), "is not a classifier"),
+    }
+    for name, (model, words) in cases.items():
+        path = tmp_path / f"{name}.h5"
+        save_model(model, path)
+        assert words in refusal(path), name
+
+
+def test_a_lambda_is_not_run(tmp_path):
+    trace = tmp_path / "trace"
+    name = str(trace)
+    spy = layers.Lambda(lambda x: (open(name, "w").close(), x)[1])
+    image = keras.Input((28, 28, 1))
+    nested = keras.Model(image, small_classifier()(keras.Sequential([image, spy])(image)))
+    for file, model in {"plain.h5": small_classifier(spy), "nested.h5": nested}.items():
+        path = tmp_path / file
+        save_model(model, path)
+        trace.unlink(missing_ok=True)
+        keras.models.load_model(path, compile=False, safe_mode=False)
+        assert trace.exists()  # it is a file that runs its code where it can
+        trace.unlink()
+        assert "refused, and not loaded: it contains 'Lambda'" in refusal(path)
+        assert not trace.exists()
+
+
+@pytest.mark.parametrize("layer, named", [
+    ({"class_name": "Lambda"}, "Lambda"),
+    ({"class_name": "TFSMLayer"}, "TFSMLayer"),
+    ({"class_name": "TorchModuleWrapper", "module": "keras.layers"}, "TorchModuleWrapper"),
+    ({"class_name": ["Dense"]}, "Dense"),
+    ({"class_name": None}, "None"),
+    ({"module": "os"}, "Dense"),
+    ({"module": "kerasx.layers"}, "Dense"),
+    ({"registered_name": "package>Dense"}, "Dense"),
+    ({"class_name": "mine>Dense"}, "mine>Dense"),
+    ({"config": {"activation": {"class_name": "__lambda__", "config": {"code": "4wAAAA=="}}}}, "__lambda__"),
+    ({"config": {"activation": {"class_name": "function", "config": "system", "module": "os"}}}, "function"),
+    ({"config": {"kernel_initializer": {"class_name": "Zeros", "module": "mine", "config": {}}}}, "Zeros"),
+    ({"class_name": "TimeDistributed", "config": {"layer": {"class_name": "Dense"}}}, "TimeDistributed"),
+    ({"config": {"layer": {"class_name": "Lambda"}}}, "Lambda"),
+    ({"build_config": [{"deep": [{"class_name": "TypeSpec"}]}]}, "TypeSpec"),
+])
+def test_only_plain_built_in_layers_reach_keras(model_file, tmp_path, monkeypatch, layer, named):
+    def change(config):
+        last = config["config"]["layers"][-1]
+        last.update({**layer, "config": {**last["config"], **layer.get("config", {})}})
+
+    def load_model(*args, **kwargs):
+        pytest.fail("Keras has seen the file")
+
+    path = rewritten(model_file, tmp_path / "c_model.h5", change)
+    monkeypatch.setattr(keras.models, "load_model", load_model)
+    message = refusal(path)
+    assert "refused, and not loaded" in message and named in message
