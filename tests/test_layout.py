@@ -1,4 +1,4 @@
-"""The one direction of imports: helpers, then sgan_mnist, then tuned and the other scripts, then studies, benchmarks."""
+"""The one direction of imports: helpers, sgan_mnist, then tuned and the other scripts, then studies and benchmarks."""
 
 import ast
 from pathlib import Path

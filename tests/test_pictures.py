@@ -134,3 +134,59 @@ def test_postscript_starts_no_program(tmp_path):
 def test_no_tensorflow_is_needed_to_read_pictures():
     code = "import sys, sgan.pictures; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1]).returncode == 0
+
+
+# --------------------------------------------------------------------------------------------------------------
+# What a classifier gets to see
+
+
+@pytest.fixture
+def digit(digits):
+    """One digit, uint8 (28, 28)."""
+    return digits.test_images[0, :, :, 0]
+
+
+def read(picture, path, shape=(28, 28, 1), **options):
+    """What the classifier gets to see of a Pillow picture or an array."""
+    (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(path, **options)
+    return read_picture(path, shape)
+
+
+def test_a_picture_of_the_right_size_is_not_changed(digit, tmp_path):
+    deep = digit.astype("uint16") * 257
+    opaque = np.dstack([digit, digit, digit, np.full_like(digit, 255)])
+    palette = Image.fromarray(digit).convert("P")
+    la = Image.fromarray(opaque).convert("LA")
+    variants = {"grey.png": digit, "grey.bmp": digit, "palette.png": palette, "deep.png": deep,
+                "deep.tif": deep, "rgb.png": opaque[..., :3], "rgba.png": opaque, "la.png": la}
+    for name, picture in variants.items():
+        np.testing.assert_array_equal(read(picture, tmp_path / name)[..., 0], digit, err_msg=name)
+    still = Image.fromarray(digit)
+    seen = read(still, tmp_path / "moving.gif", save_all=True, append_images=[Image.new("L", (28, 28), 200)])
+    np.testing.assert_array_equal(seen[..., 0], digit)
+    colours = np.random.default_rng(0).integers(0, 256, (28, 28, 3), "uint8")
+    np.testing.assert_array_equal(read(colours, tmp_path / "c.png", (28, 28, 3)), colours)
+    np.testing.assert_array_equal(read(digit, tmp_path / "g.png", (28, 28, 3)), np.dstack([digit] * 3))
+
+
+def test_transparent_paper_is_the_opposite_of_the_ink(digit, tmp_path):
+    for ink, seen in ((255, digit), (0, 255 - digit)):
+        rgba = np.dstack([np.full((28, 28, 3), ink, "uint8"), digit])  # drawn by opacity alone
+        np.testing.assert_allclose(read(rgba, tmp_path / "ink.png")[..., 0], seen, atol=1)
+    np.testing.assert_array_equal(read(np.zeros((28, 28, 4), "uint8"), tmp_path / "nothing.png"), 255)
+
+
+def test_scaling_keeps_proportions_and_continues_the_border(digit, tmp_path):
+    large = np.kron(digit, np.ones((10, 10), "uint8"))
+    assert np.corrcoef(read(large, tmp_path / "large.png").ravel(), digit.ravel())[0, 1] > 0.98
+    bar = np.full((280, 140), 50, "uint8")
+    bar[40:240, 40:100] = 250
+    seen = read(bar, tmp_path / "bar.png")[..., 0]
+    assert (seen[:, :7] == 50).all() and (seen[:, 21:] == 50).all()  # 14 wide, in the middle of 28
+    assert (seen[6:22, 12:16] == 250).all() and seen[14, 9] == 50
+    assert read(np.full((2000, 3), 9, "uint8"), tmp_path / "thread.png").min() == 9
+    assert read(np.full((1, 1), 9, "uint8"), tmp_path / "dot.png").max() == 9
+    turned = Image.Exif()
+    turned[0x0112] = 3  # "turn me by 180 degrees", as cameras write it
+    seen = read(digit[::-1, ::-1].copy(), tmp_path / "turned.png", exif=turned)
+    np.testing.assert_array_equal(seen[..., 0], digit)
