@@ -69,14 +69,40 @@ def test_labelled_images_are_described_by_number_and_hash():
 # Reading
 
 
-@pytest.mark.parametrize("text", ["{}", "[1]", '{"name": "x"', '"error"'])
-def test_a_file_that_is_no_result_is_said_to_be_none(tmp_path, text):
+RESULT = hand_made(Run(), 0.5)
+
+
+@pytest.mark.parametrize("content", [
+    b"{}", b"[1]", b'{"name": "x"', b'"error"', b"\x89PNG\xff\xfe", 100_000 * b"[",
+    *(json.dumps({**RESULT, **changes}).encode() for changes in (
+        {"id": [1]}, {"name": None}, {"settings": None}, {"data": "mnist"}, {"error": 5})),
+    json.dumps({name: value for name, value in RESULT.items() if name != "error"}).encode(),
+], ids=lambda content: repr(content[:20]))
+def test_a_file_that_is_no_result_is_said_to_be_none(tmp_path, content):
     for name in "new/x.json", "runs/x.jsonl":
         (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_text(text)
-        with pytest.raises(InputError, match=f"{name}, line 1: .*delete it, and the run is made again"):
-            read_results(tmp_path)
+        (tmp_path / name).write_bytes(content)
+        for read in read_results, pack.pack:
+            with pytest.raises(InputError, match=f"{name}, line 1: .*delete it, and the run is made again"):
+                read(tmp_path)
+        assert (tmp_path / name).read_bytes() == content
         (tmp_path / name).unlink()
+
+
+def test_the_line_that_is_no_result_is_named(tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "x.jsonl").write_text(json.dumps(RESULT) + "\n{}\n")
+    with pytest.raises(InputError, match="runs/x.jsonl, line 2: is not the result of a run"):
+        read_results(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", json.dumps(RESULT) + "\n" + json.dumps(hand_made(Run(seed=1), 0.5))])
+def test_a_new_file_is_one_run(tmp_path, content):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "x.json").write_text(content)
+    for read in read_results, pack.pack:
+        with pytest.raises(InputError, match="new/x.json, line 1: cannot be read"):
+            read(tmp_path)
 
 
 def test_a_folder_without_results_has_none(tmp_path):

@@ -61,7 +61,7 @@ def read_results(results):
     """
     found = {}
     for path in [*sorted(Path(results).glob("runs/*.jsonl")), *sorted(Path(results).glob("new/*.json"))]:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        for number, line in enumerate(lines_of(path), start=1):
             result = parse_result(line, f"{path}, line {number}")
             if result["id"] in found:
                 raise InputError(f"{path}, line {number}: the run {result['name']} is there twice; delete one")
@@ -69,12 +69,21 @@ def read_results(results):
     return found
 
 
+def lines_of(path):
+    """The lines of a packed file; a new one is a single run. Bytes that are no text do not end the reading here: what
+    they are in is no run."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return text.splitlines() if path.suffix == ".jsonl" else [text]
+
+
 def parse_result(line, place):
     """A line as a dictionary. Raises InputError where it is not a run's result."""
     try:
         result = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{place}: cannot be read ({error}); delete it, and the run is made again") from None
-    if not isinstance(result, dict) or not {"id", "name", "settings", "error"} <= result.keys():
+    kinds = {"id": str, "name": str, "settings": dict, "data": dict, "error": (str, type(None))}
+    if not isinstance(result, dict) or not all(
+            name in result and isinstance(result[name], kind) for name, kind in kinds.items()):
         raise InputError(f"{place}: is not the result of a run; delete it, and the run is made again")
     return result
