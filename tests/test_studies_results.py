@@ -1,7 +1,7 @@
 """sgan/studies/results.py and pack.py: a run's identity, finding results, packing them."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -13,21 +13,31 @@ from sgan.command_line import InputError
 from sgan.data import MNIST_FINGERPRINT
 from sgan.studies import pack
 from sgan.studies.results import describe_rows, new_path, read_results, run_id, write_result
-from sgan.studies.run import Run
+from sgan.studies.run import PRESETS, Run
+from sgan.studies.study import main as study_main
 from sgan.studies.study import run_study
+from sgan.studies.workers import Workers
 
 # --------------------------------------------------------------------------------------------------------------
 # What makes a run
 
 
-@pytest.mark.parametrize("preset, changes", [
+CHANGES = [
     ("tutorial", {"method": "supervised-only"}), ("tutorial", {"variant": "shared"}), ("tutorial", {"labels": 20}),
     ("tutorial", {"label_seed": 1}), ("tutorial", {"label_seed": "first"}), ("tutorial", {"seed": 1}),
     ("tutorial", {"unlabelled": 500}), ("tutorial", {"steps": 7}), ("tutorial", {"preset": "article"}),
     ("tuned", {"without": "generator"}), ("tuned", {"seed": 1}), ("tuned", {"steps": 7}),
-])
+]
+
+
+@pytest.mark.parametrize("preset, changes", CHANGES)
 def test_any_setting_makes_another_run(preset, changes):
     assert Run(preset=preset).identity("x") != Run(**{"preset": preset, **changes}).identity("x")
+
+
+def test_no_setting_was_forgotten_there():
+    assert {name for _, changes in CHANGES for name in changes} | {"data", "evaluate_every"} == {
+        each.name for each in fields(Run)}
 
 
 @pytest.mark.parametrize("preset", ["tutorial", "article", "tuned"])
@@ -53,11 +63,40 @@ def test_a_new_recipe_makes_other_tuned_runs_and_no_others(monkeypatch):
     assert [run.identity("x") for run in runs] == before
 
 
+def test_runs_of_another_recipe_or_on_other_images_of_the_same_name_are_not_found_and_do_not_collide(tmp_path):
+    run = Run(preset="tuned")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sgan.studies.run.RECIPE", tuned.RECIPE - 1)
+        earlier = hand_made(run, 0.5)
+    elsewhere, ours = hand_made(run, 0.6, "other images"), hand_made(run, 0.7)
+    assert earlier["name"] == elsewhere["name"] == ours["name"] and elsewhere["data"]["name"] == ours["data"]["name"]
+    for result in earlier, elsewhere:
+        write_result(tmp_path, result)
+    assert Workers([run], MNIST_FINGERPRINT, tmp_path, jobs=1).waiting == [run]
+    with pytest.raises(InputError, match="no run of the study 'tuned' is done yet"):
+        study_main(["tuned", "--table", "--results", str(tmp_path)])
+    write_result(tmp_path, ours)
+    for packed in 3, 0:
+        assert read_results(tmp_path) == {result["id"]: result for result in (earlier, elsewhere, ours)}
+        assert Workers([run], MNIST_FINGERPRINT, tmp_path, jobs=1).done == 1
+        assert pack.pack(tmp_path) == packed
+
+
 def test_the_committed_runs_have_the_identities_of_what_they_say():
-    runs = read_results(ROOT / "results")
+    runs = read_results(ROOT / "results")  # which refuses an identity that is there twice
     assert len(runs) > 250
     for identity, result in runs.items():
         assert identity == result["id"] == run_id(result["settings"], result["recipe"], result["data"]["fingerprint"])
+
+
+def test_the_committed_runs_are_found_today_unless_they_are_of_an_earlier_recipe():
+    found = [result for result in read_results(ROOT / "results").values()
+             if not result["recipe"] or result["recipe"]["recipe"] == tuned.RECIPE]
+    assert {result["settings"]["preset"] for result in found} == set(PRESETS)
+    for result in found:
+        run = Run(**result["settings"])
+        assert (run.name, run.identity(result["data"]["fingerprint"])) == (result["name"], result["id"])
+        assert run.settings() == result["settings"]
 
 
 def test_labelled_images_are_described_by_number_and_hash():
@@ -158,8 +197,9 @@ def test_a_run_that_is_there_twice_is_refused_and_nothing_is_lost(results):
     path = write_result(results, hand_made(RUNS[0], 0.9))
     before = {each: each.read_bytes() for each in results.rglob("*.json*")}
     for read in read_results, pack.pack:
-        with pytest.raises(InputError, match=f"{path.name}, line 1: the run {RUNS[0].name} is there twice; delete one"):
+        with pytest.raises(InputError) as refused:
             read(results)
+        assert str(refused.value) == f"{path}, line 1: the run {RUNS[0].name} is there twice; delete one"
     assert {each: each.read_bytes() for each in results.rglob("*.json*")} == before
     path.unlink()
     packed = results / "runs" / "tuned-sgan-mnist.jsonl"
