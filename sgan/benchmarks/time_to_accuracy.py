@@ -103,6 +103,9 @@ def main(argv=None):
     histories = tuned_histories(results)
     if len(histories) < 2:
         raise InputError(f"{RESULTS}: fewer than two tuned runs at 100 labels with more than one thread each")
+    default_run = results.get(Run().identity(MNIST_FINGERPRINT))
+    if not default_run or default_run["error"]:
+        raise InputError(f"{RESULTS}: the default run with label seed 0 is not there")
     times = step_seconds()
     published = PUBLISHED_STEPS * loop_seconds()
     rows = [{"what": f"seconds a step, {name}", "value": round(value, 4)} for name, value in times.items()]
@@ -113,7 +116,6 @@ def main(argv=None):
         rows.append({"what": "times sooner", "value": seconds and round(published / seconds)})
         rows.append({"what": "seconds of the whole run, without its evaluations", "value": history[-1]["seconds"]})
     rows += [{"what": name, "value": value} for name, value in {"device": device, **versions()}.items()]
-    default_run = results[Run().identity(MNIST_FINGERPRINT)]
     tutorial = [(row["step"] * times["tutorial"], 100 * row["test_accuracy"]) for row in default_run["history"]]
     with written_whole(RESULTS / "time_to_accuracy.csv") as temporary:
         with open(temporary, "w", newline="") as file:
