@@ -1,9 +1,11 @@
 """sgan/studies/tables.py and pictures.py: CSV, table and picture of a study, from results written by hand."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from helpers import hand_made
 from matplotlib.figure import Figure
 
@@ -11,7 +13,8 @@ from sgan.benchmarks import time_to_accuracy
 from sgan.command_line import InputError
 from sgan.studies import study, tables
 from sgan.studies.pictures import draw_ablation, draw_curves, draw_errors
-from sgan.studies.run import FIRST
+from sgan.studies.results import read_results, write_result
+from sgan.studies.run import FIRST, Run
 from sgan.tuned import INGREDIENTS, RECIPE
 
 T_95 = {2: 12.706, 3: 4.303, 5: 2.776}  # of Student's distribution, two-sided, for a mean of so many values
@@ -186,6 +189,50 @@ def test_seconds_a_step_are_averaged_for_each_machine(tmp_path):
     assert "- machine A: A, threads a run: 2" in lines and "- machine B: B, threads a run: 1" in lines
 
 
+# --------------------------------------------------------------------------------------------------------------
+# The committed tables
+
+
+@pytest.fixture
+def committed(tmp_path, monkeypatch):
+    """A folder with a copy of the committed runs, results/runs/, as the current one."""
+    shutil.copytree(ROOT / "results" / "runs", tmp_path / "results" / "runs")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "results"
+
+
+def assert_committed(path, name=None):
+    assert path.read_bytes() == (ROOT / "results" / (name or path.name)).read_bytes(), path.name
+
+
+@pytest.mark.parametrize("name", ["variants", "article", "supervised-only", "labels", "default", "tuned"])
+def test_committed_tables_are_what_the_committed_runs_give(committed, name):
+    study.main([name, "--table"])
+    assert_committed(committed / f"{name}.csv")
+    assert_committed(committed / f"{name}.md")
+
+
+def test_the_committed_table_of_the_articles_labels_is_what_its_runs_give(committed):
+    study.main(["labels", "--presets", "article", "--labels", "20,100,1000", "--unlabelled", "1000", "--splits", "1",
+                "--table"])
+    assert_committed(committed / "labels.csv", "labels_article.csv")
+
+
+def test_the_committed_ablation_is_what_its_runs_give(committed):
+    """Its images, MNIST's training images split in two, are not here: their fingerprint is in the runs."""
+    runs, found = study.make_runs("ablation", "development.npz", splits=2, steps=1200), read_results(committed)
+    (fingerprint,) = {result["data"]["fingerprint"] for result in found.values()
+                      if result["data"]["name"] == "development.npz"}
+    results = [found.get(run.identity(fingerprint)) for run in runs]
+    tables.write_tables("ablation", runs, results, committed, " --data development.npz --splits 2 --steps 1200")
+    assert_committed(committed / "ablation.csv")
+    assert_committed(committed / "ablation.md")
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Accuracy against time
+
+
 def test_accuracy_against_time_shows_whole_complete_runs_with_several_threads():
     runs = study.make_runs("tuned", "mnist", splits=7)
     shown, failed, one_thread, shorter, rarely, earlier, others = (
@@ -197,6 +244,43 @@ def test_accuracy_against_time_shows_whole_complete_runs_with_several_threads():
     results = {number: hand_made(run, 0.9, **{**complete, **changes.get(run.name, {})})
                for number, run in enumerate(runs)}
     assert list(time_to_accuracy.tuned_histories(results)) == [shown.name]
+
+
+@pytest.fixture
+def timed(tmp_path, monkeypatch):
+    """Two tuned runs, and the measured seconds of the tutorial's loop, as time_to_accuracy's results."""
+    for run in study.make_runs("tuned", "mnist", labels=(100,), splits=2)[:2]:
+        history = [{"step": 100 * i, "seconds": 10.0 * i, "test_accuracy": at}
+                   for i, at in enumerate((0.95, 0.97, 0.98, 0.99), start=1)]
+        write_result(tmp_path, hand_made(run, 0.99, history=history, threads=2))
+    (tmp_path / "train_step.csv").write_text("measured,value,unit\n\"loop, TensorFlow's defaults\",1.5,s\n")
+    monkeypatch.setattr(time_to_accuracy, "RESULTS", tmp_path)
+    return tmp_path
+
+
+def test_accuracy_against_time_needs_the_default_run_and_two_tuned_ones(timed):
+    with pytest.raises(InputError, match="the default run with label seed 0 is not there"):
+        time_to_accuracy.main([])
+    next((timed / "new").iterdir()).unlink()
+    with pytest.raises(InputError, match="fewer than two tuned runs"):
+        time_to_accuracy.main([])
+
+
+@pytest.mark.slow
+def test_accuracy_against_time_is_measured_and_drawn(timed, monkeypatch):
+    write_result(timed, hand_made(Run(), 0.9))
+    monkeypatch.setattr(time_to_accuracy, "ROUNDS", 1)
+    monkeypatch.setattr(time_to_accuracy, "STEPS", 1)
+    time_to_accuracy.main([])
+    with open(timed / "time_to_accuracy.csv", newline="") as file:
+        rows = [(row["what"], row["value"]) for row in csv.DictReader(file)]
+    assert [what for what, _ in rows[:2]] == ["seconds a step, tutorial", "seconds a step, tuned"]
+    assert all(float(value) > 0 for _, value in rows[:2])
+    assert rows[2] == ("seconds of 7200 steps of the tutorial's loop", "10800")
+    for i, split in ((3, 26), (6, 27)):
+        assert rows[i][0].startswith(f"seconds to 95.92%: tuned-sgan-100labels-split_{split}-")
+        assert [value for _, value in rows[i:i + 3]] == ["20.0", "540", "40.0"]
+    assert (timed / "time_to_accuracy.png").read_bytes().startswith(b"\x89PNG")
 
 
 # --------------------------------------------------------------------------------------------------------------
