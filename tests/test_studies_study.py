@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT
 from helpers import hand_made
@@ -54,6 +55,33 @@ def test_a_study_makes_what_is_missing_and_records_what_fails(tmp_path, monkeypa
         with pytest.raises(SystemExit):
             study.main([*arguments, *more])
         assert said in capsys.readouterr().out
+
+
+def test_a_study_on_other_images_of_the_same_name_makes_its_own(small_digits, small_dataset, tmp_path, monkeypatch):
+    np.savez(tmp_path / "small.npz", x_train=255 - small_dataset.train_images, y_train=small_dataset.train_labels,
+             x_test=small_dataset.test_images, y_test=small_dataset.test_labels)
+    made = []
+    monkeypatch.setattr(study.Workers, "work", lambda workers: made.append(workers.waiting))
+    runs = study.make_runs("article", str(small_digits), splits=1)
+    write_result(tmp_path, hand_made(runs[0], 0.5, small_dataset.fingerprint()))
+    options = ["--splits", "1", "--results", str(tmp_path), "--data"]
+    study.main(["article", *options, str(small_digits)])
+    with pytest.raises(InputError, match="no run of the study 'article' is done yet"):
+        study.main(["article", *options, str(tmp_path / "small.npz")])
+    assert [len(waiting) for waiting in made] == [len(runs) - 1, len(runs)]
+
+
+def test_runs_side_by_side_share_the_cores_unless_the_user_says_how_many_threads(tmp_path, monkeypatch):
+    names = "TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(workers, "available_cores", lambda: 6)
+    for jobs, threads in ((1, "6"), (2, "3"), (4, "1"), (9, "1")):
+        environment = workers.Workers([], "x", tmp_path, jobs).environment
+        assert [environment[name] for name in names] == [threads, threads]
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    environment = workers.Workers([], "x", tmp_path, 2).environment
+    assert [environment[name] for name in names] == ["3", "5"]
 
 
 @pytest.mark.parametrize("arguments, complaint", [
