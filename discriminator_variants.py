@@ -26,7 +26,7 @@ import numpy as np
 from keras import layers, ops
 
 from sgan.command_line import ArgumentParser, run_command
-from sgan.files import written_whole
+from sgan.files import expand, written_whole
 from sgan_mnist import (
     SGAN, Settings, compile_with_adam, custom_activation, define_discriminator, descend, discriminator_backbone
 )
@@ -272,7 +272,8 @@ def draw(variants, folder):
 
 def main(argv=None):
     parser = ArgumentParser(description="Build, explain and draw four discriminators for a GAN.")
-    parser.add_argument("--out", metavar="FOLDER", help="for pictures of the networks (default: runs/variants)")
+    parser.add_argument("--out", type=expand, metavar="FOLDER",
+                        help="for pictures of the networks (default: runs/variants)")
     parser.add_argument("--compare", action="store_true", help="train the three and the classifier alone, and compare "
                         "them: python -m sgan.studies variants, whose options it takes ([--epochs N] [--splits K] "
                         "[--jobs N] [--data D] [--results FOLDER] ...)")

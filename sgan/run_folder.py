@@ -20,7 +20,6 @@ import re
 import sys
 import uuid
 from dataclasses import asdict, fields, replace
-from pathlib import Path
 
 import h5py
 import keras
@@ -30,7 +29,7 @@ import tensorflow as tf
 
 from sgan.command_line import ArgumentParser, InputError, add_options, check_values, flag
 from sgan.data import default_labels, split_validation
-from sgan.files import read_json, written_whole
+from sgan.files import expand, read_json, written_whole
 from sgan.lock import is_held, locked
 from sgan.training_loop import set_up_device
 
@@ -53,14 +52,14 @@ class RunFolder:
     """One run's folder, which belongs to one process at a time.
 
     Attributes:
-        path: the folder, a `Path`.
+        path: the folder, a `pathlib.Path`.
         settings_class: the dataclass of the run's settings.
         record: what run.json holds.
         history: one dictionary of numbers an epoch, the rows of history.csv.
     """
 
     def __init__(self, path, settings_class):
-        self.path, self.settings_class = Path(path).expanduser(), settings_class
+        self.path, self.settings_class = expand(path), settings_class
         self.record = {}
         self.history = []
 

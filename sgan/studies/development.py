@@ -22,7 +22,7 @@ if __name__ == "__main__":
 
 from sgan.command_line import ArgumentParser, InputError, run_command
 from sgan.data import load_real_samples
-from sgan.files import written_whole
+from sgan.files import expand, written_whole
 
 SPLIT_SEED = 99
 
@@ -30,12 +30,12 @@ SPLIT_SEED = 99
 def main(argv=None):
     """Write the split of the images that the command line asks for."""
     parser = ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("file", metavar="FILE.npz", help="to be written")
+    parser.add_argument("file", type=expand, metavar="FILE.npz", help="to be written")
     parser.add_argument("--data", default="mnist", help="mnist, synthetic or FILE.npz (default: %(default)s)")
     args = parser.parse_args(argv)
-    if not args.file.endswith(".npz"):
+    if args.file.suffix != ".npz":
         raise InputError(f"{args.file}: the file's name must end in .npz")
-    if Path(args.file).exists():
+    if args.file.exists():
         raise InputError(f"{args.file}: is there already; delete it, or give another name")
     dataset = load_real_samples(args.data)
     images, labels = dataset.train_images, dataset.train_labels

@@ -18,7 +18,7 @@ if __name__ == "__main__":
     sgan.begin_script()
 
 from sgan.command_line import ArgumentParser, run_command
-from sgan.files import written_whole
+from sgan.files import expand, written_whole
 from sgan.studies.results import parse_result, read_results
 
 
@@ -62,9 +62,9 @@ def remove_failed(results, ids):
 def main(argv=None):
     """Pack the folder of results that the command line names."""
     parser = ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--results", default="results", metavar="FOLDER", help="(default: %(default)s)")
+    parser.add_argument("--results", type=expand, default="results", metavar="FOLDER", help="(default: %(default)s)")
     results = parser.parse_args(argv).results
-    print(f"packed: {pack(results)} new results, into {Path(results) / 'runs'}")
+    print(f"packed: {pack(results)} new results, into {results / 'runs'}")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ import numpy as np
 from discriminator_variants import VARIANTS, count_weights
 from sgan.command_line import ArgumentParser, InputError, add_options, at_least, flag, option, run_command
 from sgan.data import DataSettings, load_real_samples
-from sgan.files import save_model
+from sgan.files import expand, save_model
 from sgan.run_folder import versions
 from sgan.studies.article import ArticleSettings, ArticleSGAN
 from sgan.studies.results import describe_rows, read_results, run_id, write_result
@@ -293,8 +293,9 @@ def main(argv=None):
     """Make a run if its result is not there, or its models if --keep asks for them."""
     parser = ArgumentParser(description=__doc__.split("\n")[0])
     add_options(parser, Run)
-    parser.add_argument("--results", default="results", metavar="FOLDER", help="(default: %(default)s)")
-    parser.add_argument("--keep", metavar="FOLDER", help="save c_model and g_model here, without optimizer state")
+    parser.add_argument("--results", type=expand, default="results", metavar="FOLDER", help="(default: %(default)s)")
+    parser.add_argument("--keep", type=expand, metavar="FOLDER",
+                        help="save c_model and g_model here, without optimizer state")
     args = vars(parser.parse_args(argv))
     results, keep = args.pop("results"), args.pop("keep")
     run = Run(**args)
@@ -307,7 +308,7 @@ def main(argv=None):
     if done and not keep:
         print(f"done already: {run.name}, in {results}")
         return
-    for folder in filter(None, (Path(results) / "new", keep)):
+    for folder in filter(None, (results / "new", keep)):
         check_writable(folder)  # better known now than after the training
     result = make_run(run, dataset, keep)
     if not done:  # made again for its models alone, a run does not replace its result

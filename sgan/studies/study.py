@@ -21,6 +21,7 @@ from pathlib import Path
 
 from sgan.command_line import ArgumentParser, InputError, at_least, flag
 from sgan.data import MNIST_FINGERPRINT, load_real_samples
+from sgan.files import expand
 from sgan.studies.pack import remove_failed
 from sgan.studies.results import read_results
 from sgan.studies.run import FIRST, VARIANTS, Run
@@ -167,7 +168,7 @@ def main(argv=None):
     parser.add_argument("name", choices=list(STUDIES), metavar="STUDY", help=", ".join(STUDIES))
     parser.add_argument("--data", default="mnist", help="mnist, synthetic, a folder of pictures or FILE.npz "
                         "(default: %(default)s)")
-    parser.add_argument("--results", default="results", metavar="FOLDER", help="(default: %(default)s)")
+    parser.add_argument("--results", type=expand, default="results", metavar="FOLDER", help="(default: %(default)s)")
     parser.add_argument("--jobs", type=count, default=1, metavar="N", help="runs side by side (default: %(default)s)")
     parser.add_argument("--list", action="store_true", help="only print the runs, one command each")
     parser.add_argument("--table", action="store_true", help="only make the tables of the runs there are")
@@ -192,7 +193,7 @@ def main(argv=None):
         print("\n".join(shlex.join(command(run, results)) for run in runs))
         return
     given = {**({"data": Path(data).name} if data != "mnist" else {}),
-             **({"results": results} if results != "results" else {}), **changes}
+             **({"results": results} if results != Path("results") else {}), **changes}
     options = "".join(f" {flag(key)} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
                       for key, value in given.items())
     fingerprint = fingerprint_of(data)
