@@ -8,7 +8,11 @@ their history.csv), and adds to NEW/runs/*.jsonl those that are not there yet.
 
 import csv
 import json
+import sys
 from pathlib import Path
+
+if not __package__:  # run by its path instead of with -m
+    sys.path[0] = str(Path(__file__).parents[2])
 
 import sgan
 
