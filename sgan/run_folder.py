@@ -33,6 +33,7 @@ from sgan.files import expand, read_json, written_whole
 from sgan.lock import is_held, locked
 from sgan.training_loop import set_up_device
 
+DATA = "source", "fingerprint", "warning"  # of a record: where the images are, their hash, what to say about them
 ROWS = "label_indices", "validation_indices"  # of a record: row numbers among the training images
 
 
@@ -122,15 +123,17 @@ class RunFolder:
                              "start one without --resume, or name its folder with --out")
         try:
             self.record = read_json(path)
-            for part, name in ("settings", "out"), ("data", "source"), ("data", "fingerprint"), ("data", "warning"):
-                self.record[part][name]
+            data = self.record["data"]
+            for text in self.record["id"], self.record["settings"]["out"], *map(data.get, DATA):
+                if type(text) is not str:
+                    raise TypeError(f"{text!r} is not a string")
             for name in ROWS:
                 self.record[name] = [operator.index(row) for row in self.record[name]]
-            if type(self.record["id"]) is not str:
-                raise TypeError("id")
+            if type(self.record.setdefault("resumed", [])) is not list:
+                raise TypeError("resumed")
         except InputError:
             raise
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"--resume: {path} is not the record of a run of this version: {error!r}") from None
 
     def resumed_settings(self, given):
@@ -163,7 +166,7 @@ class RunFolder:
         if data["warning"]:
             print(data["warning"], file=sys.stderr)
         self.record.pop("final", None)
-        self.record.setdefault("resumed", []).append({"versions": versions(), "device": device})
+        self.record["resumed"].append({"versions": versions(), "device": device})
 
     def save_record(self):
         """Write run.json."""
