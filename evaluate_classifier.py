@@ -1,16 +1,20 @@
-"""Measure a saved classifier, or let it read your own pictures of digits.
+"""Measure a saved classifier, or let it classify your own pictures.
 
     python evaluate_classifier.py                                    the newest c_model_*.h5 of runs/sgan
     python evaluate_classifier.py runs/sgan/c_model_12000.h5 --confusion confusion.png
-    python evaluate_classifier.py --predict three.png photo.jpg --invert
+    python evaluate_classifier.py --predict three.png photo.jpg
+    python evaluate_classifier.py runs/pets/c_model_0900.h5 --predict unsorted --csv classes.csv
 
 It reads the .h5 files of sgan_mnist.py and of the tuned SGAN, and those that the tutorial saved under Keras 2.
 """
 
-import json
+import csv
+import functools
 import logging
+import os
 import re
 import sys
+import warnings
 from pathlib import Path
 
 import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
@@ -18,16 +22,21 @@ import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
 if __name__ == "__main__":
     sgan.begin_script()
 
+import keras
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image, ImageOps
 
+from sgan.about import takes_digits
 from sgan.command_line import ArgumentParser, InputError, run_command
 from sgan.data import load_real_samples
-from sgan.files import written_whole
-from sgan.safe_loading import first_line, load_classifier
+from sgan.digit_reading import read_digit
+from sgan.evaluation import predict_classes, scale_images
+from sgan.files import expand, printable, read_json, written_whole
+from sgan.image_folder import HIDDEN, complain
+from sgan.pictures import SUFFIXES, fit, open_picture, to_grey_or_rgb
+from sgan.safe_loading import images_at_once, load_classifier, read_about
 from sgan.training_loop import set_up_device
-from sgan_mnist import Settings, predict_classes, scale_images
+from sgan_mnist import Settings
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -43,33 +52,59 @@ def newest_classifier(folder):
     return max(steps, key=steps.get)
 
 
-def data_source(path):
-    """What the model's run was trained on, by the run.json beside it; "auto" where there is no run.json."""
-    record = path.with_name("run.json")
+def recorded_source(path, run_id=None):
+    """What the model's run was trained on, by the run.json beside it; None where there is no run.json.
+
+    Raises InputError where that is damaged, or of another run than `run_id`.
+    """
+    record_path = path.with_name("run.json")
+    if not record_path.exists():
+        return None
+    record = read_json(record_path)
     try:
-        source = str(json.loads(record.read_text(encoding="utf-8"))["data"]["source"])
-    except FileNotFoundError:
-        return "auto"
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{record}: does not say which data it was trained on; give --data") from None
-    if source not in ("mnist", "synthetic") and not Path(source).exists():
-        raise InputError(f"{source}: no such file, though {record} names it; say where it is with --data")
+        source = str(record["data"]["source"])
+    except (KeyError, TypeError):
+        raise InputError(f"{record_path}: does not say which data it was trained on; give --data") from None
+    if run_id and record.get("id") != run_id:
+        raise InputError(f"{record_path}: is of another run than {path}; give --data")
     return source
+
+
+def data_source(path, run_id=None):
+    """What to measure a model on: what its run was trained on, if that is known and still there, or else "auto"."""
+    source = recorded_source(path, run_id) or "auto"
+    if source not in ("auto", "mnist", "synthetic") and not expand(source).exists():
+        raise InputError(printable(f"{source}: no such file, though {path.with_name('run.json')} names it; "
+                                   "say where it is with --data"))
+    return source
+
+
+def class_names(path, about, data):
+    """The K names by the model's file or by the data, whose labels may be numbers. InputError where they differ."""
+    numbers = tuple(map(str, range(data.n_classes)))
+    named = [names for names in (tuple(about["classes"]) if about else numbers, data.class_names) if names != numbers]
+    if len(set(named)) > 1:
+        differ = next(pair for pair in zip(*named) if pair[0] != pair[1])
+        raise InputError(printable(f"{path}: has other classes than {data.name}: {differ[0]!r}, not {differ[1]!r}"))
+    return named[0] if named else numbers
 
 
 def confusion_matrix(model, images, labels):
     """Count (K, K): row, the label; column, the prediction. Images without a label (-1) are left out."""
     known, n_classes = np.flatnonzero(labels >= 0), model.output_shape[1]
-    predictions = predict_classes(model, images, known)
+    predictions = predict_classes(model, images, known, images_at_once(model))
     counts = np.bincount(labels[known] * n_classes + predictions, minlength=n_classes**2)
     return counts.reshape(n_classes, n_classes)
 
 
-def evaluate(path, model, data):
+def evaluate(path, model, data, about=None):
     """Print the accuracies, and each class's figures on the test set, or the training set without one.
 
+    Args:
+        about: what the model's file says about itself, see sgan/about.py.
+
     Returns:
-        (confusion matrix, name of the set that it counts).
+        (confusion matrix, name of the set that it counts, names of the classes).
 
     Raises:
         InputError: the model is for other images or other classes.
@@ -79,6 +114,7 @@ def evaluate(path, model, data):
         raise InputError(f"{path}: takes images of {expected}, but those of {data.name} are {shape}")
     if n_classes != data.n_classes:
         raise InputError(f"{path}: has {n_classes} classes, but {data.name} has {data.n_classes}")
+    names = [printable(name) for name in class_names(path, about, data)]
     for title, name, images, labels in (("Train", "training set", data.train_images, data.train_labels),
                                         ("Test", "test set", data.test_images, data.test_labels)):
         if images is None:
@@ -86,15 +122,16 @@ def evaluate(path, model, data):
         else:
             confusion, counted = confusion_matrix(model, images, labels), name
             print(f"{title} Accuracy: {confusion.trace() / confusion.sum():.3%}")
-    print(f"Classes, on the {counted}:\nclass  images  accuracy  precision")
+    width = max(map(len, ("class", *names)))
+    print(f"Classes, on the {counted}:\n{'class':{width}}  images  accuracy  precision")
     for k in range(n_classes):
         images, predictions = confusion[k].sum(), confusion[:, k].sum()
         accuracy, precision = (f"{confusion[k, k] / n:.2%}" if n else "-" for n in (images, predictions))
-        print(f"{k:5d}  {images:6d}  {accuracy:>8}  {precision:>9}")
-    return confusion, counted
+        print(f"{names[k]:>{width}}  {images:6d}  {accuracy:>8}  {precision:>9}")
+    return confusion, counted, names
 
 
-def save_confusion(confusion, title, path):
+def save_confusion(confusion, names, title, path):
     """Draw a confusion matrix (K, K): shades are shares of the row's images, figures are counts."""
     n_classes = len(confusion)
     side = np.clip(2 + 0.6 * n_classes, 6, 60)
@@ -105,8 +142,10 @@ def save_confusion(confusion, title, path):
     for row, column in np.argwhere(confusion):
         axes.text(column, row, confusion[row, column], ha="center", va="center", fontsize=8,
                   color="white" if shares[row, column] > 0.5 else "black")
-    axes.set(title=title, xlabel="prediction", ylabel="label",
-             xticks=range(n_classes), yticks=range(n_classes))
+    axes.set(xlabel="prediction", ylabel="label")
+    axes.set_title(printable(title), parse_math=False)  # nor in names is $ the beginning of a formula
+    axes.set_xticks(range(n_classes), names, rotation=90 if max(map(len, names)) > 2 else 0, parse_math=False)
+    axes.set_yticks(range(n_classes), names, parse_math=False)
     with written_whole(path) as temporary:
         figure.savefig(temporary, dpi=100)
 
@@ -115,61 +154,120 @@ def save_confusion(confusion, title, path):
 # The user's own pictures
 
 
-def to_grey_or_rgb(picture, channels):
-    """Convert a Pillow picture to 8-bit grey (1 channel) or RGB (3); ValueError where that is impossible."""
-    if channels not in (1, 3):
-        raise ValueError(f"the model's images have {channels} channels; pictures give 1 or 3")
-    if picture.mode == "F":
-        raise ValueError("its pixels are floating-point numbers; save it as PNG")
-    if picture.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255 instead of scaling
-        picture = Image.fromarray((np.asarray(picture) / 257).round().clip(0, 255).astype("uint8"))
-    if picture.has_transparency_data:  # ink on nothing: bright ink is put on black, dark ink on white
-        picture = picture.convert("RGBA")
-        opacity, brightness = np.asarray(picture.getchannel("A")), np.asarray(picture.convert("L"), "int64")
-        paper = "black" if (opacity * (brightness - 127)).sum() > 0 else "white"
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, paper), picture)
-    return picture.convert("L" if channels == 1 else "RGB")
+def find_pictures(paths):
+    """Files: those among `paths`, and the pictures in the folders among them, however deep, without hidden ones.
 
-
-def read_picture(path, shape):
-    """Read a picture file as uint8 (H, W, C), `shape`.
-
-    It is scaled as a whole and keeps its proportions; what is then missing on two sides is filled with the
-    colour of its border. A picture of the right size is taken as it is.
-
-    Raises:
-        InputError: it cannot be read.
+    Raises InputError for a folder that cannot be read or holds no picture.
     """
-    height, width, channels = shape
-    try:
-        with Image.open(path) as file:
-            picture = to_grey_or_rgb(ImageOps.exif_transpose(file), channels)
-    except Exception as error:  # Pillow's many decoders raise many kinds
-        raise InputError(f"{path}: cannot be read as a picture "
-                         f"({getattr(error, 'strerror', None) or first_line(error)})") from None
-    scale = min(height / picture.height, width / picture.width)
-    size = [max(1, round(scale * length)) for length in picture.size]
-    pixels = np.asarray(picture.resize(size, Image.Resampling.BILINEAR)).reshape(size[1], size[0], channels)
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    image = np.empty(shape, "uint8")
-    image[:] = np.median(border, axis=0)
-    top, left = (height - size[1]) // 2, (width - size[0]) // 2
-    image[top:top + size[1], left:left + size[0]] = pixels
-    return image
+    def visible(names):
+        return sorted(name for name in names if not name.startswith(".") and name not in HIDDEN)
+
+    def refuse(error):
+        raise InputError(f"{error.filename}: {error.strerror}")
+
+    files = []
+    for path in paths:
+        if not os.path.isdir(path):
+            files.append(path)
+            continue
+        found, others = [], 0
+        for folder, folders, names in os.walk(path, onerror=refuse):
+            folders[:] = visible(folders)
+            others += len(visible(names)) + sum(os.path.islink(Path(folder, name)) for name in folders)
+            pictures = [Path(folder, name) for name in visible(names) if Path(name).suffix.lower() in SUFFIXES]
+            found, others = found + pictures, others - len(pictures)
+        if not found:
+            raise InputError(f"{path}: no picture is in this folder")
+        if others:
+            complain(f"{path}: files and links left out, being no pictures by their names: {others}")
+        files += found
+    return files
 
 
-def predict(model, paths, invert):
-    """Print file, class and probability of each picture."""
-    images = np.stack([read_picture(path, model.input_shape[1:]) for path in paths])
-    bright = [str(path) for path, image in zip(paths, images, strict=True) if image.mean() > 127]
-    if bright and not invert:
-        print(f"hint: mostly bright: {', '.join(bright)}; for dark ink on light paper add --invert",
-              file=sys.stderr)
-    if invert:
-        images = 255 - images
-    probabilities = model.predict(scale_images(images), verbose=0)
-    for path, row in zip(paths, probabilities, strict=True):
-        print(f"{path}: {row.argmax()} ({row.max():.2%})")
+def read_as_digit(picture, shape, invert):
+    """Cut the digit out of a Pillow picture as in MNIST: uint8 (H, W, 1), `shape`.
+
+    `invert`: True if it is known to be dark on light, None if not. Raises ValueError where there is not one digit.
+    """
+    return read_digit(np.asarray(to_grey_or_rgb(picture, 1)), shape[0], invert)[..., np.newaxis]
+
+
+def read_as_whole(picture, shape, invert):
+    """Scale a whole Pillow picture to uint8 (H, W, C), `shape`. Raises ValueError for pixels that are no brightness."""
+    image = fit(to_grey_or_rgb(picture, shape[2]), shape)
+    return 255 - image if invert else image
+
+
+def how_to_read(path, model, whole):
+    """K class names, and `read_as_digit` or `read_as_whole`: by what the file says, or by the run.json beside it."""
+    shape, n_classes = model.input_shape[1:], model.output_shape[1]
+    if shape[2] not in (1, 3):
+        raise InputError(f"{path}: takes images of {shape[2]} channels; pictures give 1 or 3")
+    if about := read_about(path, model):
+        names, digits = about["classes"], about["pictures"] == "digits"
+    else:
+        names, source = [str(k) for k in range(n_classes)], recorded_source(path)
+        digits = n_classes == 10 and takes_digits(shape) and source in ("mnist", "synthetic")
+        if source is None and n_classes == 10 and shape == (28, 28, 1):
+            digits = True
+            if not whole:
+                complain(f"{path}: does not say what it was trained on; taken for digits (otherwise add --whole)")
+    return names, read_as_digit if digits and not whole else read_as_whole
+
+
+def predict(model, names, files, read, csv_path=None, hint=False):
+    """Classify picture files in batches; print each one's class and probability, or write all into a CSV file.
+
+    A file that cannot be read is one line on standard error.
+
+    Args:
+        names: of the K classes.
+        read: makes an image, uint8 (H, W, C), of a Pillow picture, or raises ValueError.
+        hint: say how many images are mostly bright.
+
+    Returns:
+        How many files were read.
+    """
+    rows, several, bright, n = [], 0, 0, images_at_once(model, 100)
+    bar = keras.utils.Progbar(len(files)) if csv_path and sys.stdout.isatty() else None
+    for start in range(0, len(files), n):
+        batch, images = [], []
+        for file in files[start:start + n]:
+            try:
+                picture = open_picture(file)
+                images.append(read(picture))
+            except ValueError as error:
+                complain(error if isinstance(error, InputError) else f"{file}: {error}")
+                continue
+            batch.append(file)
+            several += picture.info["first_of_many"]
+            bright += images[-1].mean() > 127
+        if images:
+            for file, row in zip(batch, model.predict_on_batch(scale_images(np.stack(images)))):
+                second, first = np.argsort(row, kind="stable")[-2:]
+                rows.append((file, names[first], row[first], names[second], row[second]))
+                if not csv_path:
+                    print(f"{printable(file)}: {printable(names[first])} ({row[first]:.2%})")
+        if bar:
+            bar.update(min(start + n, len(files)))
+    if several:
+        complain(f"{several} of the files hold more than one picture (an animation, pages); the first was taken")
+    if hint and bright:
+        complain(f"hint: {bright} of the pictures are mostly bright; if that is dark ink on light paper, add --invert")
+    if csv_path and rows:
+        save_csv(rows, csv_path)
+        print(f"Saved: {printable(csv_path)}, {len(rows)} of {len(files)} pictures, the least sure first")
+    return len(rows)
+
+
+def save_csv(rows, path):
+    """Write (file, class, probability, second class, its probability) as CSV, the least sure first."""
+    with written_whole(path) as temporary:
+        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            writer = csv.writer(file)
+            writer.writerow(("path", "class", "probability", "second_class", "second_probability"))
+            for picture, name, probability, second, second_probability in sorted(rows, key=lambda row: row[2]):
+                writer.writerow((picture, name, f"{probability:.6f}", second, f"{second_probability:.6f}"))
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -178,49 +276,69 @@ def predict(model, paths, invert):
 
 def parse_arguments(argv):
     parser = ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("models", nargs="*", type=Path, metavar="MODEL",
+    parser.add_argument("models", nargs="*", type=expand, metavar="MODEL",
                         help=f"classifiers, c_model_*.h5 (default: the newest of {Settings.out})")
-    parser.add_argument("--data", help="images to measure on: auto, mnist, synthetic or FILE.npz "
+    parser.add_argument("--data", help="images to measure on: auto, mnist, synthetic, a folder or FILE.npz "
                                        "(default: those in the run.json beside the model, or else auto)")
-    parser.add_argument("--predict", nargs="+", type=Path, metavar="IMAGE",
-                        help="only say which digits these picture files show")
+    parser.add_argument("--confusion", type=expand, metavar="FILE.png", help="draw the confusion matrix of one model")
+    parser.add_argument("--predict", nargs="+", type=expand, metavar="PICTURE",
+                        help="only say what these picture files show, or all those in these folders")
+    parser.add_argument("--csv", type=expand, metavar="FILE.csv",
+                        help="write what --predict finds into a table, the least sure first")
+    parser.add_argument("--whole", action="store_true",
+                        help="scale the whole picture, where otherwise one digit would be cut out of it")
     parser.add_argument("--invert", action="store_true", help="the pictures show dark ink on light paper")
-    parser.add_argument("--confusion", type=Path, metavar="FILE.png",
-                        help="draw the confusion matrix of one model")
     args = parser.parse_intermixed_args(argv)
     if args.predict and (args.data or args.confusion):
         parser.error("--predict only reads pictures: it goes without --data and --confusion")
-    if args.invert and not args.predict:
-        parser.error("--invert goes with --predict")
-    if args.confusion and len(args.models) > 1:
-        parser.error("--confusion draws one model at a time")
-    if args.confusion and args.confusion.suffix != ".png":
-        parser.error(f"--confusion {args.confusion}: the name must end in .png")
+    for name in ("csv", "whole", "invert"):
+        if getattr(args, name) and not args.predict:
+            parser.error(f"--{name} goes with --predict")
+    for name, suffix in ("confusion", ".png"), ("csv", ".csv"):
+        path = getattr(args, name)
+        if path and len(args.models) > 1:
+            parser.error(f"--{name} takes one model at a time")
+        if path and path.suffix != suffix:
+            parser.error(f"--{name} {path}: the name must end in {suffix}")
+        if path and path.is_dir():
+            parser.error(f"--{name} {path}: is a folder")
     return args
 
 
 def main(argv=None):
+    """Measure classifiers, or let them classify pictures; then SystemExit(2) where some could not be read."""
     args = parse_arguments(argv)
     set_up_device()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it takes several models for one traced in vain
+    warnings.filterwarnings("ignore", "The structure of `inputs`")  # said of files of Keras 2
+    files = find_pictures(args.predict) if args.predict else []
     paths = args.models or [newest_classifier(Settings.out)]
     models = [load_classifier(path) for path in paths]
-    data, loaded = None, None
+    data, loaded, all_read = None, None, True
     for path, model in zip(paths, models, strict=True):
-        print(f"Model: {path}")
+        print(f"Model: {printable(path)}")
+        shape = model.input_shape[1:]
         if args.predict:
-            predict(model, args.predict, args.invert)
+            names, read = how_to_read(path, model, args.whole)
+            read = functools.partial(read, shape=shape, invert=args.invert or None)
+            n_read = predict(model, names, files, read, args.csv, hint=args.whole and not args.invert)
+            all_read &= n_read == len(files)
             continue
-        source = args.data or data_source(path)
-        if source != loaded:
-            data, loaded = load_real_samples(source), source
+        about = read_about(path, model)
+        source = args.data or data_source(path, about and about["run"])
+        if (source, shape) != loaded:
+            data, loaded = load_real_samples(source, shape[:2], shape[2]), (source, shape)
+            for note in data.notes:
+                print(note)
         test = "no test set" if data.test_images is None else f"{len(data.test_images)} test images"
         print(f"Data: {data.name}, {len(data.train_images)} training images, {test}")
-        confusion, counted = evaluate(path, model, data)
+        confusion, counted, names = evaluate(path, model, data, about)
         if args.confusion:
-            save_confusion(confusion, f"{path.name} on the {counted} of {Path(data.name).name}: "
-                                      f"{confusion.trace() / confusion.sum():.2%}", args.confusion)
+            save_confusion(confusion, names, f"{path.name} on the {counted} of {Path(data.name).name}: "
+                                             f"{confusion.trace() / confusion.sum():.2%}", args.confusion)
             print(f"Saved: {args.confusion}")
+    if not all_read:
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,302 @@
+"""evaluate_classifier.py --predict: which pictures are read, and how; what is said and written of them."""
+
+import csv
+import json
+import os
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from PIL import Image
+
+import evaluate_classifier
+from evaluate_classifier import find_pictures, main
+from sgan.about import describe_classifier
+from sgan.command_line import InputError
+from sgan.data import Dataset, synthetic_digits
+from sgan.files import save_model
+
+NAMES = ("dark", "grey", "light")
+
+
+def nearest(means, about=None, path=None):
+    """A classifier that names the class whose mean image, (K, H, W, C) in 0..255, is the nearest; saved at `path`."""
+    means = (np.asarray(means, "float64") - 127.5) / 127.5
+    model = keras.Sequential([keras.Input(means.shape[1:]), layers.Flatten(), layers.Dense(len(means), "softmax")])
+    flat = means.reshape(len(means), -1)
+    scale = 20 / flat.shape[1]
+    model.layers[-1].set_weights([scale * flat.T, -scale * (flat**2).sum(axis=1) / 2])
+    save_model(model, path, about)
+    return path
+
+
+@pytest.fixture(scope="module")
+def shades(tmp_path_factory):
+    """A classifier of 8x8 colour images by their brightness, which knows the names of its three classes."""
+    means = np.ones((3, 8, 8, 3)) * np.array([0, 128, 255])[:, None, None, None]
+    data = Dataset("folder", np.zeros((3, 8, 8, 3), "uint8"), np.arange(3), class_names=NAMES)
+    return nearest(means, describe_classifier(data, "5f"), tmp_path_factory.mktemp("shades") / "c_model.h5")
+
+
+@pytest.fixture(scope="module")
+def digit_means():
+    data = synthetic_digits(2000, 10)
+    return [data.train_images[data.train_labels == k].mean(axis=0) for k in range(10)]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Pictures of the three shades, with names that take care."""
+    folder = tmp_path / "my pictures"
+    (folder / "more" / ".hidden").mkdir(parents=True)
+    for name, shade in {"a.png": 10, "b.JPG": 120, "more/c.gif": 250, "more/ü \n\x1b[31m.png": 70,
+                        "more/.hidden/d.png": 0, ".e.png": 0}.items():
+        picture = Image.new("L", (30, 20), shade)
+        picture.save(folder / name, format={"b.JPG": "JPEG"}.get(name))
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def run(*arguments):
+    """main's exit status for these arguments."""
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as error:
+        return error.code
+    return 0
+
+
+def refusal(*arguments):
+    with pytest.raises(InputError) as caught:
+        main([str(argument) for argument in arguments])
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def table(path):
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return list(csv.DictReader(file))
+
+
+def test_folders_are_searched_for_pictures(shades, folder, capsys):
+    assert run(shades, "--predict", folder) == 0
+    output = capsys.readouterr()
+    lines = output.out.splitlines()
+    assert lines[0] == f"Model: {shades}"
+    assert [line.rsplit(" ", 1)[0] for line in lines[1:]] == [
+        f"{folder}/a.png: dark", f"{folder}/b.JPG: grey", f"{folder}/more/c.gif: light",
+        f"{folder}/more/ü \\n\\x1b[31m.png: grey"]
+    assert output.err == f"{folder}: files and links left out, being no pictures by their names: 1\n"
+
+
+def test_folders_without_pictures(shades, tmp_path):
+    assert "no picture is in this folder" in refusal(shades, "--predict", tmp_path)
+    with pytest.raises(InputError):
+        find_pictures([tmp_path])
+
+
+def test_a_table_with_the_least_sure_first(shades, folder, tmp_path, capsys):
+    path = tmp_path / "new" / "classes.csv"
+    assert run(shades, "--predict", folder, folder / "a.png", "--csv", path) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [f"Saved: {path}, 5 of 5 pictures, the least sure first"]
+    rows = table(path)
+    assert list(rows[0]) == ["path", "class", "probability", "second_class", "second_probability"]
+    probabilities = [float(row["probability"]) for row in rows]
+    assert probabilities == sorted(probabilities) and 0.3 < probabilities[0] < 0.9
+    by_path = {row["path"]: row for row in rows}
+    assert len(by_path) == 4 and by_path[f"{folder}/more/ü \n\x1b[31m.png"] == rows[0]
+    assert (rows[0]["class"], rows[0]["second_class"]) == ("grey", "dark")
+    assert probabilities[0] + float(rows[0]["second_probability"]) == pytest.approx(1, abs=0.05)
+    assert os.listdir(path.parent) == ["classes.csv"]
+
+
+def test_more_pictures_than_a_batch_holds(shades, tmp_path, monkeypatch):
+    for i in range(7):
+        Image.new("L", (9, 9), 40 * i).save(tmp_path / f"{i}.png")
+    assert run(shades, "--predict", tmp_path, "--csv", tmp_path / "one.csv") == 0
+    monkeypatch.setattr(evaluate_classifier, "images_at_once", lambda *_: 3)
+    assert run(shades, "--predict", tmp_path, "--csv", tmp_path / "three.csv") == 0
+    assert table(tmp_path / "one.csv") == table(tmp_path / "three.csv")
+
+
+def test_broken_files_stop_nothing(shades, folder, tmp_path, capsys):
+    (folder / "broken.heic").write_text("rubbish")
+    (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:40])
+    os.mkfifo(folder / "pipe.png")
+    broken = folder / "broken.heic", folder / "cut.png", folder / "pipe.png", "none.png"
+    assert run(shades, "--predict", folder / "a.png", *broken, folder / "b.JPG") == 2
+    output = capsys.readouterr()
+    assert len(output.out.splitlines()) == 3 and "b.JPG: grey" in output.out
+    errors = output.err.splitlines()
+    assert [error.split(": ")[0] for error in errors] == [f"{folder}/broken.heic", f"{folder}/cut.png",
+                                                          f"{folder}/pipe.png", "none.png"]
+    assert "convert it to JPEG or PNG" in errors[0]
+
+    assert run(shades, "--predict", folder / "a.png", *broken, "--csv", tmp_path / "c.csv") == 2
+    assert "c.csv, 1 of 5 pictures" in capsys.readouterr().out and len(table(tmp_path / "c.csv")) == 1
+    assert run(shades, "--predict", folder / "cut.png", "--csv", tmp_path / "none.csv") == 2
+    assert not (tmp_path / "none.csv").exists()
+
+
+def test_as_a_command(shades, folder, run_script):
+    (folder / "cut.png").write_bytes(b"")
+    status, output, errors = run_script("evaluate_classifier.py", shades, "--predict", "a.png", "cut.png", "b.JPG",
+                                        cwd=folder)
+    assert (status, errors) == (2, ["cut.png: cannot be read as a picture (it is empty)"])
+    assert [line.split(" (")[0] for line in output.splitlines()[1:]] == ["a.png: dark", "b.JPG: grey"]
+
+
+def test_a_picture_of_many_is_said_once(shades, tmp_path, capsys):
+    frames = [Image.new("L", (8, 8), shade) for shade in (0, 255)]
+    for name in ("a.gif", "b.gif"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+    assert run(shades, "--predict", tmp_path) == 0
+    output = capsys.readouterr()
+    assert output.out.count(": dark (") == 2
+    assert output.err.startswith("2 of the files hold more than one picture") and output.err.count("\n") == 1
+
+
+def test_tilde_is_the_home_folder(shades, folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copy(shades, tmp_path / "c.h5")
+    assert run("~/c.h5", "--predict", "~/my pictures/a.png", "--csv", "~/out.csv") == 0
+    assert len(table(tmp_path / "out.csv")) == 1
+
+
+# ------------------------------------------------------------------------------------- digits
+
+
+def page(digit, size, scale, ink=-150, paper=210):
+    """A digit, uint8 (28, 28), drawn `scale` times as large on a page of `size` (width, height), off the middle."""
+    width, height = size
+    large = np.asarray(Image.fromarray(digit).resize((28 * scale, 28 * scale), Image.Resampling.BICUBIC), "float32")
+    picture = np.full((height, width), paper, "float32")
+    top, left = (height - len(large)) // 2, (width - len(large)) * 2 // 3
+    picture[top:top + len(large), left:left + len(large)] += ink * large / 255
+    return Image.fromarray(picture.clip(0, 255).astype("uint8"))
+
+
+@pytest.fixture
+def pages(tmp_path):
+    """Twenty digits photographed: small, off the middle, dark on light and light on dark; and a blank page."""
+    data, folder = synthetic_digits(20, 10, seed=3), tmp_path / "pages"
+    folder.mkdir()
+    for i, (image, label) in enumerate(zip(data.train_images, data.train_labels)):
+        dark = {"ink": -150, "paper": 210} if i % 2 else {"ink": 150, "paper": 40}
+        page(image[..., 0], (320, 240), 4, **dark).save(folder / f"{label}_{i}.png")
+    return folder
+
+
+def right(path):
+    return np.mean([row["class"] == os.path.basename(row["path"])[0] for row in table(path)])
+
+
+@pytest.mark.parametrize("known_by", ["about", "run.json", "shape"])
+def test_digits_are_cut_out_of_pages(digit_means, pages, tmp_path, capsys, known_by):
+    about = describe_classifier(synthetic_digits(10, 10), "5f") if known_by == "about" else None
+    path = nearest(digit_means, about, tmp_path / "c_model.h5")
+    if known_by == "run.json":
+        (tmp_path / "run.json").write_text(json.dumps({"data": {"source": "synthetic"}}))
+    assert run(path, "--predict", pages, "--csv", tmp_path / "cut.csv") == 0
+    errors = capsys.readouterr().err.splitlines()
+    assert ["taken for digits" in error for error in errors] == ([True] if known_by == "shape" else [])
+    assert run(path, "--predict", pages, "--whole", "--csv", tmp_path / "whole.csv") == 0
+    assert right(tmp_path / "cut.csv") >= 0.7  # which such a simple classifier has on the digits themselves
+    assert right(tmp_path / "whole.csv") <= 0.4
+
+
+def test_other_classifiers_of_such_images_see_the_whole_picture(digit_means, pages, tmp_path, capsys):
+    data = synthetic_digits(10, 10)
+    about = describe_classifier(data._replace(name="letters.npz", class_names=tuple("abcdefghij")), "5f")
+    path = nearest(digit_means, about, tmp_path / "c_model.h5")
+    for name, more in (("a.csv", []), ("b.csv", ["--whole"])):
+        assert run(path, "--predict", pages, "--csv", tmp_path / name, *more) == 0
+    assert table(tmp_path / "a.csv") == table(tmp_path / "b.csv")
+    assert {row["class"] for row in table(tmp_path / "a.csv")} <= set("abcdefghij")
+
+
+def test_a_blank_page_is_not_guessed(digit_means, pages, tmp_path, capsys):
+    path = nearest(digit_means, describe_classifier(synthetic_digits(10, 10), "5f"), tmp_path / "c_model.h5")
+    Image.new("L", (300, 200), 220).save(pages / "blank.png")
+    Image.new("L", (4, 4), 220).save(pages / "tiny.png")
+    assert run(path, "--predict", pages / "blank.png", pages / "tiny.png") == 2
+    output = capsys.readouterr()
+    assert output.out == f"Model: {path}\n"
+    blank, tiny = output.err.splitlines()
+    assert blank == f"{pages}/blank.png: no ink found" and tiny.startswith(f"{pages}/tiny.png: ")
+
+
+def test_a_strange_run_json_beside_a_model_is_not_read_where_the_model_knows_itself(shades, tmp_path, folder):
+    path = shutil.copy(shades, tmp_path / "c_model.h5")
+    os.mkfifo(tmp_path / "run.json")
+    assert run(path, "--predict", folder / "a.png") == 0
+    unknown = nearest(np.zeros((2, 8, 8, 1)), None, tmp_path / "other.h5")
+    assert "a pipe or a device" in refusal(unknown, "--predict", folder / "a.png")
+
+
+# ------------------------------------------------------------------------------------- records of runs
+
+
+def test_the_record_of_another_run_is_not_taken(shades, tmp_path):
+    path, record = shutil.copy(shades, tmp_path / "c_model.h5"), tmp_path / "run.json"
+    record.write_text(json.dumps({"id": "77", "data": {"source": "synthetic"}}))
+    assert "is of another run" in refusal(path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", "[]", "null", '{"data": 3}', '{"data": {}}', "\xff"])
+def test_strange_records(shades, tmp_path, text):
+    path = shutil.copy(shades, tmp_path / "c_model.h5")
+    (tmp_path / "run.json").write_text(text, encoding="latin-1")
+    assert "run.json: " in refusal(path)
+
+
+def test_records_that_do_not_end(shades, tmp_path):
+    path, record = shutil.copy(shades, tmp_path / "c_model.h5"), tmp_path / "run.json"
+    with open(record, "w") as file:
+        file.truncate(30 * 2**30)  # no disk is needed for what is not written
+    assert "is larger than" in refusal(path)
+    record.unlink()
+    os.mkfifo(record)
+    assert "a pipe or a device" in refusal(path)
+
+
+# ------------------------------------------------------------------------------------- measuring own classes
+
+
+@pytest.fixture
+def shades_folder(tmp_path):
+    """A folder of the three classes, two pictures each."""
+    for name, shade in zip(NAMES, (5, 120, 250)):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for i in range(2):
+            Image.new("RGB", (12, 12), (shade, shade, shade + i)).save(tmp_path / "set" / name / f"{i}.png")
+    return tmp_path / "set"
+
+
+def test_a_folder_is_measured_at_the_models_size(shades, shades_folder, tmp_path, capsys):
+    main([str(shades), "--data", str(shades_folder), "--confusion", str(tmp_path / "c.png")])
+    output = capsys.readouterr().out
+    assert "Train Accuracy: 100.000%" in output and (tmp_path / "c.png").exists()
+    assert [line.split()[0] for line in output.splitlines() if line.endswith("100.00%")] == list(NAMES)
+
+
+def test_classes_of_other_names(shades, shades_folder):
+    (shades_folder / "light").rename(shades_folder / "white")
+    message = refusal(shades, "--data", shades_folder)
+    assert "'light'" in message and "'white'" in message
+
+
+def test_numbers_are_no_other_names(shades, tmp_path, capsys):
+    images = np.array([0, 128, 255, 250], "uint8")[:, None, None, None] * np.ones((1, 8, 8, 3), "uint8")
+    np.savez(tmp_path / "own.npz", x_train=images, y_train=[0, 1, 2, 2])
+    main([str(shades), "--data", str(tmp_path / "own.npz")])
+    assert "light" in capsys.readouterr().out
+
+
+def test_flags_that_do_not_go_together(shades):
+    for flag in (["--csv", "c.csv"], ["--whole"], ["--invert"]):
+        assert f"{flag[0]} goes with --predict" in refusal(shades, *flag)
+    assert "one model at a time" in refusal(shades, shades, "--predict", "a.png", "--csv", "c.csv")
+    assert "must end in .csv" in refusal(shades, "--predict", "a.png", "--csv", "c.txt")
