@@ -118,7 +118,7 @@ def test_ctrl_c_stops_the_runs_and_says_how_to_go_on(tmp_path, monkeypatch):
     monkeypatch.setattr(workers.subprocess, "Popen", lambda *a, **k: started.append(REAL_POPEN(*a, **k)) or started[-1])
     with pytest.raises(KeyboardInterrupt, match="0 of 12 runs are done; the same command goes on"):
         study.main(["article", "--jobs", "3", "--results", str(tmp_path)])
-    assert len(started) == 2 and all(process.poll() is not None for process in started)
+    assert [process.poll() for process in started] == [-signal.SIGTERM] * 2
     assert read_results(tmp_path) == {}
 
 

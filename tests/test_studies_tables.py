@@ -1,6 +1,7 @@
 """sgan/studies/tables.py and pictures.py: CSV, table and picture of a study, from results written by hand."""
 
 import csv
+import math
 import shutil
 
 import numpy as np
@@ -100,6 +101,18 @@ def test_standard_deviations_are_the_samples(values, said):
 ])
 def test_intervals_of_differences_are_students(values, said):
     assert tables.mean_interval(values) == said
+
+
+@pytest.mark.parametrize("freedom", range(1, 31))
+def test_intervals_cover_95_percent_of_students_distribution(freedom):
+    """Integrated numerically; the quantiles are rounded to three digits."""
+    quantile = tables.T_95[freedom - 1]
+    x = np.linspace(0, quantile, 100_001)
+    density = (1 + x**2 / freedom) ** (-(freedom + 1) / 2) * math.gamma((freedom + 1) / 2) / (
+        math.sqrt(math.pi * freedom) * math.gamma(freedom / 2))
+    inside = np.sum(density[1:] + density[:-1]) * (x[1] - x[0])
+    assert inside == pytest.approx(0.95, abs=2 * density[-1] * 0.00051, rel=0)
+    assert len(tables.T_95) == 30
 
 
 def test_differences_are_between_runs_on_the_same_split_with_the_same_seed():
