@@ -1,0 +1,146 @@
+"""sgan/files.py and sgan/plots.py: files written whole or not at all, what is read of files, a run's pictures."""
+
+import errno
+import json
+import os
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from sgan import files
+from sgan.command_line import InputError
+from sgan.files import MOST_JSON, expand, first_line, printable, read_json, regular_file, save_model, written_whole
+from sgan.plots import save_image_grid, save_training_curves
+
+
+def test_a_file_is_there_when_all_of_it_was_written(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    with written_whole(path) as temporary:
+        assert temporary.suffix == ".txt" and temporary.parent == path.parent
+        temporary.write_text("all of it")
+        assert not path.exists()
+    assert [each.name for each in path.parent.iterdir()] == ["a.txt"] and path.read_text() == "all of it"
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_a_file_that_fails_leaves_the_old_one_and_nothing_else(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(error), written_whole(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert [each.name for each in tmp_path.iterdir()] == ["a.txt"] and path.read_text() == "old"
+
+
+def test_an_error_of_the_system_names_the_file_that_was_to_be_written(tmp_path):
+    with pytest.raises(OSError) as caught, written_whole(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "a.txt"))
+
+
+def test_what_is_renamed_is_on_the_disk_before(tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(files, "flush_to_disk", lambda path: done.append(("flush", path.name)))
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda *paths: (done.append(("rename", paths[1].name)), replace(*paths)))
+    with written_whole(tmp_path / "a.txt") as temporary:
+        temporary.write_text("x")
+    assert done == [("flush", temporary.name), ("rename", "a.txt"), ("flush", tmp_path.name)]
+
+
+def test_a_model_that_does_not_fit_on_the_disk_is_no_file(tmp_path, monkeypatch):
+    """HDF5 may crash where it finds that out itself: space is asked for beforehand, for the optimizer's state too."""
+    model = keras.Sequential([keras.Input((1000,)), keras.layers.Dense(500)])
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_weights)
+    asked = []
+
+    def write_bytes(path, content):
+        asked.append(len(content))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(type(tmp_path), "write_bytes", write_bytes)
+    with pytest.raises(OSError, match="No space left"):
+        save_model(model, tmp_path / "model.h5")
+    assert asked[0] > 3 * 4 * 500_000 and list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    save_model(model, tmp_path / "model.h5")
+    assert (tmp_path / "model.h5").stat().st_size < asked[0]
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Reading
+
+
+def test_only_files_that_end_are_read(tmp_path):
+    (tmp_path / "file").write_text("x")
+    assert regular_file(str(tmp_path / "file")) == tmp_path / "file"
+    os.mkfifo(tmp_path / "pipe")
+    for path, words in {tmp_path: "is not a file but a folder", tmp_path / "none": "no such file",
+                        tmp_path / "pipe": "a pipe or a device", "/dev/zero": "a pipe or a device",
+                        tmp_path / "file" / "x": "Not a directory", "a\0b": "null"}.items():
+        with pytest.raises(InputError, match=words):
+            regular_file(path)
+
+
+@pytest.mark.parametrize("content", [b"{", b"[" * 10**6, b"\xff", b"9" * 10_000, b""])
+def test_json_that_cannot_be_read_is_one_line(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(InputError, match="is not readable JSON") as caught:
+        read_json(tmp_path / "a.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_json_has_a_largest_size(tmp_path):
+    text = json.dumps({"a": "é" * 100}, ensure_ascii=False)
+    (tmp_path / "a.json").write_text(text + " " * (MOST_JSON - len(text.encode())), encoding="utf-8")
+    assert read_json(tmp_path / "a.json") == {"a": "é" * 100}
+    with open(tmp_path / "a.json", "a") as file:
+        file.write(" ")
+    with pytest.raises(InputError, match="is larger than 16 MB"):
+        read_json(tmp_path / "a.json")
+
+
+def test_names_are_shown_on_one_line_without_control_characters():
+    assert printable("é 三.png") == "é 三.png"
+    assert printable("a\n\x1b[31m\t\u202e\ud800") == r"a\n\x1b[31m\t\u202e\ud800"
+    assert first_line(ValueError(" first\nsecond")) == "first" and first_line(KeyError()) == "KeyError"
+    assert len(first_line(ValueError("x" * 1000))) == 200
+
+
+def test_a_tilde_is_the_home_folder_or_a_name(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert expand("~/a") == tmp_path / "a" and str(expand("~nobody_of_this_name/a")) == "~nobody_of_this_name/a"
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Pictures of a run
+
+
+def test_generated_images_are_ten_rows_of_ten_dark_on_white(tmp_path):
+    images = np.full((100, 12, 8, 1), -1.0)
+    images[10] = 1  # the first of the second row
+    save_image_grid(images, tmp_path / "grid.png")
+    with Image.open(tmp_path / "grid.png") as picture:
+        assert picture.size == (840, 1260)  # the shape of 80 columns and 120 rows of pixels
+        grey = np.asarray(picture.convert("L"))
+    assert (grey[130:250, 4:80] == 0).all() and (grey[:122] == 255).all() and (grey[130:250, 90:] == 255).all()
+
+
+def test_colours_of_generated_images_are_kept(tmp_path):
+    images = np.full((100, 8, 8, 3), -1.0)
+    images[99, ..., 2] = 1
+    save_image_grid(images, tmp_path / "grid.png")
+    with Image.open(tmp_path / "grid.png") as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    assert pixels[-20, -20].tolist() == [0, 0, 255] and pixels[20, 20].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("others", [{}, {"test_accuracy": 0.5}])
+def test_curves_are_drawn_with_and_without_a_test_set(tmp_path, others):
+    row = {"c_loss": 1, "d_loss_real": 0, "d_loss_fake": 1, "g_loss": 1, "c_accuracy": 0.1, "train_accuracy": 0.2}
+    save_training_curves([{"step": step, **row, **others} for step in (5, 10)], tmp_path / "curves.png")
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.size == (1210, 440)
