@@ -338,7 +338,7 @@ def summarize_performance(step, g_model, c_model, dataset, run):
     """
     names = [f"g_model_{step:04d}.h5", f"c_model_{step:04d}.h5"]
     save_model(g_model, run.path / names[0])
-    save_model(c_model, run.path / names[1], describe_classifier(dataset, run.record["id"]))
+    save_model(c_model, run.path / names[1], describe_classifier(dataset, run.record))
     accuracies, titles = {}, []
     for name, title, images, labels in dataset.sets():
         accuracies[f"{name}_accuracy"] = value = accuracy(c_model, images, labels)
@@ -352,7 +352,8 @@ def train(sgan, dataset, settings, run):
     """Train `sgan` from the last finished epoch of `run` on, saving each epoch there."""
     steps = settings.steps_per_epoch or len(dataset.train_images) // settings.batch_size
     if not steps:
-        raise InputError(f"--batch-size {settings.batch_size}: more than the {len(dataset.train_images)} images; lower it")
+        raise InputError(f"--batch-size {settings.batch_size}: more than the {len(dataset.train_images)} images; "
+                         "lower it")
     check_training(sgan.state_variables(), sgan.step_bytes(settings))
     run.load_state(sgan)
     if settings.epochs < len(run.history):
@@ -384,7 +385,8 @@ def train(sgan, dataset, settings, run):
         sgan.fit(step_numbers(steps), epochs=settings.epochs, initial_epoch=len(run.history), callbacks=callbacks,
                  shuffle=False, verbose=1 if sys.stdout.isatty() and not settings.print_every else 2)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted; go on with: {settings.COMMAND} --out {shlex.quote(settings.out)} --resume")
+        go_on = f"{settings.COMMAND} --out {shlex.quote(settings.out)} --resume"
+        raise KeyboardInterrupt(f"interrupted; go on with: {go_on}") from None
     print("\n".join(class_table(sgan.c_model, np.array(sgan.labelled[1]), dataset)))
     run.finish()
 

@@ -8,14 +8,16 @@ become images: "whole" (pictures.py) or, cut out as in MNIST, "digits" (digit_re
 
 import json
 
+from sgan.data import MNIST_FINGERPRINT
+
 PIXELS = [-1, 1]
 
 
-def describe_classifier(dataset, run_id):
-    """What a classifier trained on a `Dataset` says about itself, for `files.save_model`."""
+def describe_classifier(dataset, record):
+    """What a classifier trained on a `Dataset` says about itself, for `files.save_model`; `record` is its run's."""
+    of_digits = dataset.name in ("mnist", "synthetic") or record["data"]["fingerprint"] == MNIST_FINGERPRINT
     return {"classes": list(dataset.class_names), "image_shape": list(dataset.train_images.shape[1:]),
-            "pixels": PIXELS, "pictures": "digits" if dataset.name in ("mnist", "synthetic") else "whole",
-            "run": run_id}
+            "pixels": PIXELS, "pictures": "digits" if of_digits else "whole", "run": record["id"]}
 
 
 def check_about(text, image_shape, n_classes):
