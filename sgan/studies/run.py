@@ -111,7 +111,8 @@ class Run:
         if self.without != "nothing" and self.preset != "tuned":
             raise InputError(f"--without {self.without}: only --preset tuned has ingredients")
         if self.data == "auto":
-            raise InputError("--data auto: could mix two data sets in one table; give mnist, synthetic, a folder or FILE.npz")
+            raise InputError("--data auto: could mix two data sets in one table; give mnist, synthetic, a folder or "
+                             "FILE.npz")
 
     @property
     def name(self):
