@@ -20,6 +20,8 @@ from sgan.files import save_model
 
 NAMES = ("dark", "grey", "light")
 
+RECORD = {"id": "5f", "data": {"fingerprint": "not MNIST"}}
+
 
 def nearest(means, about=None, path=None):
     """A classifier that names the class whose mean image, (K, H, W, C) in 0..255, is the nearest; saved at `path`."""
@@ -37,7 +39,7 @@ def shades(tmp_path_factory):
     """A classifier of 8x8 colour images by their brightness, which knows the names of its three classes."""
     means = np.ones((3, 8, 8, 3)) * np.array([0, 128, 255])[:, None, None, None]
     data = Dataset("folder", np.zeros((3, 8, 8, 3), "uint8"), np.arange(3), class_names=NAMES)
-    return nearest(means, describe_classifier(data, "5f"), tmp_path_factory.mktemp("shades") / "c_model.h5")
+    return nearest(means, describe_classifier(data, RECORD), tmp_path_factory.mktemp("shades") / "c_model.h5")
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +197,7 @@ def right(path):
 
 @pytest.mark.parametrize("known_by", ["about", "run.json", "shape"])
 def test_digits_are_cut_out_of_pages(digit_means, pages, tmp_path, capsys, known_by):
-    about = describe_classifier(synthetic_digits(10, 10), "5f") if known_by == "about" else None
+    about = describe_classifier(synthetic_digits(10, 10), RECORD) if known_by == "about" else None
     path = nearest(digit_means, about, tmp_path / "c_model.h5")
     if known_by == "run.json":
         (tmp_path / "run.json").write_text(json.dumps({"data": {"source": "synthetic"}}))
@@ -209,7 +211,7 @@ def test_digits_are_cut_out_of_pages(digit_means, pages, tmp_path, capsys, known
 
 def test_other_classifiers_of_such_images_see_the_whole_picture(digit_means, pages, tmp_path, capsys):
     data = synthetic_digits(10, 10)
-    about = describe_classifier(data._replace(name="letters.npz", class_names=tuple("abcdefghij")), "5f")
+    about = describe_classifier(data._replace(name="letters.npz", class_names=tuple("abcdefghij")), RECORD)
     path = nearest(digit_means, about, tmp_path / "c_model.h5")
     for name, more in (("a.csv", []), ("b.csv", ["--whole"])):
         assert run(path, "--predict", pages, "--csv", tmp_path / name, *more) == 0
@@ -218,7 +220,7 @@ def test_other_classifiers_of_such_images_see_the_whole_picture(digit_means, pag
 
 
 def test_a_blank_page_is_not_guessed(digit_means, pages, tmp_path, capsys):
-    path = nearest(digit_means, describe_classifier(synthetic_digits(10, 10), "5f"), tmp_path / "c_model.h5")
+    path = nearest(digit_means, describe_classifier(synthetic_digits(10, 10), RECORD), tmp_path / "c_model.h5")
     Image.new("L", (300, 200), 220).save(pages / "blank.png")
     Image.new("L", (4, 4), 220).save(pages / "tiny.png")
     assert run(path, "--predict", pages / "blank.png", pages / "tiny.png") == 2
