@@ -13,7 +13,6 @@ import sys
 import time
 import warnings
 from multiprocessing.pool import ThreadPool
-from pathlib import Path
 
 import numpy as np
 from PIL import Image

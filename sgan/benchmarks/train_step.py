@@ -4,7 +4,7 @@
 
 Times, in alternation (A B C D A B C D ...), so that all suffer alike from whatever else the machine does:
 
-    loop, TensorFlow's defaults   the tutorial's loop (tests/plain_loop.py) as its users run it; in a second process, because
+    loop, TensorFlow's defaults   the tutorial's loop (tests/plain_loop.py) as its users run it; in a second process, as
                                   a process can choose only once whether TensorFlow uses oneDNN, as sgan_mnist.py does
     loop, with oneDNN             the same loop in the same process and with the same settings as what follows
     step                          what `fit` calls for a step of SGAN.train_step
