@@ -12,6 +12,8 @@ The pictures need the Python package pydot and Graphviz; everything else works w
 """
 
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -149,7 +151,7 @@ class Variant(NamedTuple):
 
 def compiled(model, loss):
     """The model, compiled with the tutorial's optimizer."""
-    compile_with_adam(model, loss, Settings)
+    compile_with_adam(model, loss, Settings())
     return model
 
 
@@ -247,8 +249,8 @@ def print_variant(variant):
         print("    sharing  none: there is only one head")
         return
     real, classes = (count_weights(head) for head in (variant.heads["real"], variant.heads["class"]))
-    print(f"    weights  {total:,}: {real + classes - total:,} shared, {total - classes:,} of real alone, "
-          f"{total - real:,} of class alone")
+    print(f"    weights  {total:,}: {real + classes - total:,} shared, {total - classes:,} only in real, "
+          f"{total - real:,} only in class")
     for updated, other in (("real", "class"), ("class", "real")):
         change = change_of_other_head(variant.heads, updated)
         print(f"    sharing  one update through {updated} changed output {other} by up to {change:.5f}")
@@ -271,19 +273,22 @@ def draw(variants, folder):
 
 
 def main(argv=None):
+    """Explain and draw the variants, or compare them, as the command line says."""
     parser = ArgumentParser(description="Build, explain and draw four discriminators for a GAN.")
     parser.add_argument("--out", type=expand, metavar="FOLDER",
                         help="for pictures of the networks (default: runs/variants)")
-    parser.add_argument("--compare", action="store_true", help="train the three and the classifier alone, and compare "
-                        "them: python -m sgan.studies variants, whose options it takes ([--epochs N] [--splits K] "
+    parser.add_argument("--compare", action="store_true", help="train the three, and the classifier supervised "
+                        "only, and compare them: python -m sgan.studies variants, whose options it takes ([--epochs N] [--splits K] "
                         "[--jobs N] [--data D] [--results FOLDER] ...)")
     args, others = parser.parse_known_args(argv)
     if args.compare:
         if args.out:
             parser.error("--out: is for the pictures of the networks; with --compare it is --results")
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}  # in whatever folder this was started
+        paths = str(Path(__file__).parent), os.environ.get("PYTHONPATH")  # whatever folder this was started in
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the study, which says how to go on
         study = [sys.executable, "-m", "sgan.studies", "variants", *others]
-        os.execve(sys.executable, study, environment)
+        sys.exit(subprocess.run(study, env=environment).returncode)
     if others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
 

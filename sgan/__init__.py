@@ -15,7 +15,8 @@ Below the scripts, which import it:
     plots.py              generated images as a grid, training curves
     training_loop.py      what lets Keras' `fit` run a training that draws its own batches
     evaluation.py         what a classifier predicts for many images
-    about.py              what a saved classifier says about itself
+    cropping.py           generated images of any size
+    about.py              the metadata in a saved classifier
     safe_loading.py       loads a classifier from a file that anyone may have made
     fast_convolution.py   the generator's last convolution, faster on a CPU
 

@@ -1,4 +1,4 @@
-"""What a saved classifier says about itself, so that its file alone suffices to use it.
+"""The metadata stored in a saved classifier, so that its file alone suffices to use it.
 
     {"classes": ["cat", "dog"], "image_shape": [32, 32, 3], "pixels": [-1, 1], "pictures": "whole", "run": "5f0c..."}
 

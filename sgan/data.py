@@ -67,7 +67,8 @@ class DataSettings:
     labels: int | str | None = option(None, "labelled images, the same number of each class, or all (default: 100; all "
                                             "for a folder and where the data hold images without a label)",
                                       type=number_or_all, metavar="NUMBER|all")
-    label_seed: int = option(0, "for which images keep their labels, and which of them validate", least=0)
+    label_seed: int = option(0, "seed of the label split: which images keep their labels, which of them validate",
+                             least=0)
     image_size: str | None = option(None, "scale the pictures of a folder to this size, or to one number of pixels "
                                           "each way (default: the size that all have, up to 64x64, or else 32x32)",
                                     type=height_x_width, metavar="HEIGHTxWIDTH")
@@ -75,7 +76,7 @@ class DataSettings:
     validation_split: float = option(0.0, "share of the labelled images that is only measured on, not trained on")
 
     def check(self):
-        """Raise InputError for what no data can be chosen by."""
+        """Raise InputError for settings that cannot be used."""
         try:
             self.labels is None or number_or_all(str(self.labels))
             self.image_size is None or height_x_width(self.image_size)
@@ -118,7 +119,7 @@ class Dataset(NamedTuple):
         return 1 + max(int(y.max()) for y in (self.train_labels, self.test_labels) if y is not None)
 
     def set_apart(self, rows, validation_rows):
-        """The Dataset of a run that is trained on the labelled images `rows`: those that validate are in it no more."""
+        """The Dataset of a run that is trained on the labelled images `rows`: without its validation images."""
         known = np.flatnonzero(self.train_labels >= 0)
         title = (f"the {len(rows)} labelled images it is trained on"
                  if len(known) == len(rows) + len(validation_rows) else self.train_title)
@@ -137,7 +138,7 @@ class Dataset(NamedTuple):
         return [each for each in every if each[2] is not None]
 
     def fingerprint(self):
-        """A short hash of the arrays, by which a resumed run knows its data again."""
+        """A short hash of the arrays, by which a resumed run recognises its data."""
         digest = hashlib.sha256()
         for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
             if array is not None:

@@ -31,13 +31,27 @@ def accuracy(c_model, images, labels):
     return float((predict_classes(c_model, images, known) == labels[known]).mean())
 
 
+def measure(c_model, dataset):
+    """Measure a classifier on every set of a `Dataset`.
+
+    Returns:
+        ({"train_accuracy": 0..1, and the same for "validation" and "test", if there are such sets}, the same in words).
+    """
+    accuracies, words = {}, []
+    for name, title, images, labels in dataset.sets():
+        accuracies[f"{name}_accuracy"] = value = accuracy(c_model, images, labels)
+        words.append(f"validation: {round(value * len(labels))} of {len(labels)}" if name == "validation"
+                     else f"{value:.3%} ({title})")
+    return accuracies, f"Classifier Accuracy: {', '.join(words)}"
+
+
 def class_table(c_model, labels, dataset):
     """Lines that show a collapse: how often each class is predicted for the training images, beside its share among the
     `labels` (n,) trained on; and how many validation images of each class are right, if there are any."""
     rows = np.arange(len(dataset.train_images))
     predicted = np.bincount(predict_classes(c_model, dataset.train_images, rows), minlength=dataset.n_classes)
     labelled = np.bincount(labels, minlength=dataset.n_classes)
-    lines = [f"{'class':20} {'labelled':>16} {'predicted, all':>18}"]
+    lines = [f"{'class':20} {'labelled':>16} {'predicted for all':>18}"]
     if dataset.validation_images is not None:
         known = dataset.validation_labels
         right = known[predict_classes(c_model, dataset.validation_images, np.arange(len(known))) == known]

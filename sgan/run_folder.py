@@ -68,11 +68,11 @@ class RunFolder:
 
     @contextlib.contextmanager
     def claimed(self):
-        """Hold the folder for this process; a new one that is left empty is removed at the end.
+        """Hold the folder for this process; new folders that are left empty are removed at the end.
 
         Raises InputError where another process holds it, or where it is no folder.
         """
-        is_new = not self.path.exists()
+        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
@@ -86,9 +86,9 @@ class RunFolder:
             raise InputError(f"--out {self.path}: another process is training in this folder; wait for it, or choose "
                              "another --out") from None
         finally:
-            if is_new:
-                with contextlib.suppress(OSError):  # it is not empty
-                    self.path.rmdir()
+            with contextlib.suppress(OSError):  # one is not empty
+                for folder in made:
+                    folder.rmdir()
 
     def check_still_there(self):
         """Raise InputError where the folder was removed or replaced since it was claimed."""
@@ -151,7 +151,7 @@ class RunFolder:
                                  f"with ({saved[name]}); only {allowed_changes(settings_class)} may change")
         return settings_class(**{**saved, **given, "data": saved["data"]})
 
-    def go_on(self, dataset, device):
+    def resume(self, dataset, device):
         """Note that the run is resumed. Raises InputError where `dataset` is not what it began with."""
         data = self.record["data"]
         if dataset.fingerprint() != data["fingerprint"]:
@@ -277,7 +277,7 @@ def allowed_changes(settings_class):
 
 @contextlib.contextmanager
 def start_run(settings_class, label_split, argv=None):
-    """Start the run that a command line asks for, or with --resume go on with one, as far as the first step.
+    """Start the run that a command line asks for, or resume one, up to its first step.
 
     Its folder belongs to this process until the end of the block.
 
@@ -295,7 +295,7 @@ def start_run(settings_class, label_split, argv=None):
     Raises:
         InputError: settings, data or folder cannot be used.
     """
-    parser = ArgumentParser(description=settings_class.__doc__)
+    parser = ArgumentParser(prog=settings_class.COMMAND, description=settings_class.__doc__)
     add_options(parser, settings_class)
     parser.add_argument("--resume", action="store_true",
                         help="go on with the run in --out from its last finished epoch; "
@@ -319,7 +319,7 @@ def start_run(settings_class, label_split, argv=None):
 
         if resume:
             dataset = settings.load(given.get("data", run.record["data"]["source"]))
-            run.go_on(dataset, device)
+            run.resume(dataset, device)
         else:
             dataset = settings.load()
             settings = replace(settings, labels=settings.labels or default_labels(dataset))

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from sgan.evaluation import at_once
 
@@ -48,6 +49,12 @@ class Training(keras.Model):
     def state_variables(self):
         """Every variable that the next step depends on: weights, seeds of noise and dropout, the optimizers' state."""
         return [*self.variables, *(variable for optimizer in self.optimizers for variable in optimizer.variables)]
+
+
+def batch_accuracy(predictions, labels):
+    """Share, 0..1, of rows of predictions (n, K), logits or probabilities, that are largest at their label (n,)."""
+    right = ops.equal(ops.argmax(predictions, axis=-1), ops.cast(labels, "int32"))
+    return ops.mean(ops.cast(right, "float32"))
 
 
 def on_device(array):

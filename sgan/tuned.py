@@ -35,9 +35,9 @@ in the order of the step, with the names by which `--without` leaves it out (`un
    images through the discriminator serves the updates of both networks, and the discriminator has one update, for the
    sum of all losses.
 
-Measured (README, five label splits each): 0.71 ± 0.05 % test error with 100 labels, 0.72 ± 0.07 % with 50, 0.71 ±
-0.04 % with 20, 0.63 ± 0.05 % with 1,000, after 4,200 steps. Those with 100 labels took 425 to 448 s on two CPU cores
-(AVX2), evaluations left out (TensorFlow 2.21.0, Keras 3.15.1).
+Measured (results/README.md, five label splits each): 0.71 ± 0.05 % test error with 100 labels, 0.72 ± 0.07 % with 50,
+0.71 ± 0.04 % with 20, 0.63 ± 0.05 % with 1,000, after 4,200 steps. Those with 100 labels took 425 to 448 s on two CPU
+cores (AVX2), evaluations left out (TensorFlow 2.21.0, Keras 3.15.1).
 """
 
 import math
@@ -59,10 +59,11 @@ import tensorflow as tf
 from keras import layers, ops
 
 from sgan.command_line import InputError, flag, option, run_command
+from sgan.cropping import crop
 from sgan.run_folder import start_run
-from sgan.training_loop import Training, on_device
+from sgan.training_loop import Training, batch_accuracy, on_device
 from sgan_mnist import (
-    Settings, crop, custom_activation, define_discriminator, generate_latent_points, generate_real_samples,
+    Settings, custom_activation, define_discriminator, generate_latent_points, generate_real_samples,
     select_supervised_samples, train
 )
 
@@ -92,15 +93,16 @@ class TunedSettings(Settings):
     batch_size: int = option(100, "unlabelled images a step", least=2)
     labelled_batch: int = option(50, "labelled images a step", least=1)
     generated_batch: int = option(25, "generated images a step", least=1)
-    learning_rate: float = option(1e-3, "of both Adam optimizers")
-    beta_1: float = option(0.9, "of the discriminator's Adam; the generator's is 0.5")
+    learning_rate: float = option(1e-3, "learning rate of both Adam optimizers")
+    beta_1: float = option(0.9, "beta_1 of the discriminator's Adam; the generator's is 0.5")
     confidence: float = option(0.95, "the teacher's predictions of at least this probability are pseudo-labels")
-    adversarial_weight: float = option(0.15, "of the two losses of the unsupervised head; the labelled one has 1")
-    mutual_information_weight: float = option(2.0, "of the mutual information")
-    marginal_entropy_weight: float = option(4.0, "of the marginal entropy, at first; it falls linearly to 0")
-    warm_up_steps: int = option(100, "first steps, in which mutual information and marginal entropy have no weight",
+    adversarial_weight: float = option(0.15, "weight of the losses of d_model; that of the labels has 1")
+    mutual_information_weight: float = option(2.0, "weight of the mutual information")
+    marginal_entropy_weight: float = option(4.0, "weight of the marginal entropy at first; it falls linearly to 0")
+    warm_up_steps: int = option(100, "first steps without mutual information and marginal entropy",
                                 least=0)
-    without: str = option("nothing", f"leave out, A,B,..., with what needs it, any of {', '.join(INGREDIENTS)}")
+    without: str = option("nothing", "ingredients to leave out, A,B,...; those that need them go too: "
+                                    f"{', '.join(INGREDIENTS)}")
     out: str = option("runs/tuned", "folder of the run")
     COMMAND: ClassVar = "python -m sgan.tuned"
     MAY_CHANGE: ClassVar = ()  # not the epochs: the schedules depend on the number of steps
@@ -187,7 +189,7 @@ def clutter(images, others, share, seed):
     def draw(least, most):
         return keras.random.uniform((n, 1, 1, 1), least, most, seed=seed)
 
-    inside = draw(0, 1) < share  # all of a chosen image, then its window alone
+    inside = draw(0, 1) < share  # all of a chosen image, then only its window
     for length, shape in (height, (1, -1, 1, 1)), (width, (1, 1, -1, 1)):
         place = ops.reshape(ops.arange(length, dtype="float32"), shape)
         centre = draw(0.15 * length, 0.85 * length)  # at the border there is no ink
@@ -234,11 +236,11 @@ def tuned_generator(latent_dim, out_shape=(28, 28, 1)):
 
 
 def entropy(probabilities):
-    """Of a distribution given as an array of any shape, in nats."""
+    """Entropy, in nats, of a distribution given as an array of any shape."""
     return -ops.sum(probabilities * ops.log(ops.maximum(probabilities, 1e-7)))
 
 
-def information_and_entropy(first, second):
+def mutual_information_and_marginal_entropy(first, second):
     """Mutual information of the predictions for two views of the same images, and their marginal entropy, in nats.
 
     P_jk, the mean over images of first_j second_k, made symmetric, is the joint distribution of both predictions, given
@@ -306,8 +308,8 @@ class TunedSGAN(Training):
         return 450 * images * math.prod(self.g_model.output_shape[1:3])
 
     def augmented(self, labelled_images, unlabelled_images, progress):
-        """Both, (n, H, W, C) each, one after the other; unlabelled images are warped less at first, and all are
-        cluttered, less and less, with the progress from 0 to 1."""
+        """Both sets of images, (n, H, W, C) each, augmented and concatenated; `progress`, 0 to 1, raises the strength
+        for unlabelled images and reduces the clutter."""
         if self.settings.has("augmentation"):
             start = AUGMENTATION["start"] if self.settings.has("ramp-up") else 1
             labelled_images = augment(labelled_images, 1, self.seed_generator)
@@ -338,7 +340,8 @@ class TunedSGAN(Training):
             labelled_logits, unlabelled_logits = ops.split(logits, [settings.labelled_batch])
             d_loss = ops.mean(cross_entropy(labels, labelled_logits, from_logits=True))
             losses = {"c_loss": d_loss}
-            information, marginal = information_and_entropy(teacher_probabilities, ops.softmax(unlabelled_logits))
+            probabilities = ops.softmax(unlabelled_logits)
+            information, marginal = mutual_information_and_marginal_entropy(teacher_probabilities, probabilities)
             if settings.has("mutual-information"):
                 losses["mutual_information"] = information
                 d_loss -= warm * settings.mutual_information_weight * information  # maximised
@@ -366,8 +369,7 @@ class TunedSGAN(Training):
         self.d_optimizer.apply(d_tape.gradient(d_loss, weights), weights)
         self.update_teacher()
 
-        right = ops.equal(ops.argmax(labelled_logits, axis=-1), ops.cast(labels, "int32"))
-        losses |= {"c_accuracy": ops.mean(ops.cast(right, "float32")), "mask_rate": ops.mean(mask)}
+        losses |= {"c_accuracy": batch_accuracy(labelled_logits, labels), "mask_rate": ops.mean(mask)}
         return self.record({mean.name: losses.get(mean.name, ops.zeros(())) for mean in self.means})
 
     def update_teacher(self):

@@ -1,5 +1,5 @@
-"""What can be known about a GPU without one: every training step compiles with XLA, as Keras does there, and no operation
-of it lacks a GPU kernel."""
+"""What can be known about a GPU without one: every training step compiles with XLA, as Keras does there, and none of its
+operations lacks a GPU kernel."""
 
 import keras
 import numpy as np
@@ -32,7 +32,7 @@ def make(name, shape=(8, 8, 1)):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TRAININGS)
 def test_steps_compiled_with_xla_train_several_in_one_call(name):
-    """Random numbers differ under XLA, so the losses are only like those without; callbacks see each call's last step."""
+    """Random numbers differ under XLA, so losses are only similar; callbacks see the last step of each call."""
     training, losses = make(name), []
     before = [weight.numpy() for weight in training.trainable_weights]
     training.compile(optimizer=None, jit_compile=True, steps_per_execution=2)

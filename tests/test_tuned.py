@@ -13,7 +13,9 @@ from sgan import tuned
 from sgan.command_line import InputError
 from sgan.run_folder import RunFolder
 from sgan.studies import run as one_run
-from sgan.tuned import TunedSettings, TunedSGAN, augment, clutter, information_and_entropy, main, random_warp
+from sgan.tuned import (
+    TunedSettings, TunedSGAN, augment, clutter, main, mutual_information_and_marginal_entropy, random_warp
+)
 
 # --------------------------------------------------------------------------------------------------------------
 # Mutual information and marginal entropy
@@ -28,7 +30,8 @@ def test_mutual_information_is_that_of_the_joint_distribution_and_marginal_entro
     classes = (first.mean(axis=0) + second.mean(axis=0)) / 2
     expected = (joint * np.log(joint / independent)).sum(), -(classes * np.log(classes)).sum()
     assert 0.01 < expected[0] < expected[1]
-    np.testing.assert_allclose(information_and_entropy(ops.array(first), ops.array(second)), expected, rtol=1e-5)
+    returned = mutual_information_and_marginal_entropy(ops.array(first), ops.array(second))
+    np.testing.assert_allclose(returned, expected, rtol=1e-5)
 
 
 def test_both_are_highest_for_confident_and_equally_frequent_predictions():
@@ -36,7 +39,7 @@ def test_both_are_highest_for_confident_and_equally_frequent_predictions():
     for first, second, expected in ((confident, confident, [np.log(10), np.log(10)]),
                                     (confident, uniform, [0, np.log(10)]),
                                     (confident[:1], confident[:1], [0, 0])):  # always the same prediction
-        np.testing.assert_allclose(information_and_entropy(first, second), expected, atol=1e-4)
+        np.testing.assert_allclose(mutual_information_and_marginal_entropy(first, second), expected, atol=1e-4)
 
 
 # --------------------------------------------------------------------------------------------------------------

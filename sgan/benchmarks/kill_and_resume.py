@@ -69,7 +69,7 @@ def final_state(folder):
 
 def main(argv=None):
     """Kill and resume as often as the command line says."""
-    parser = ArgumentParser(description=__doc__.split("\n")[0])
+    parser = ArgumentParser(prog="python -m sgan.benchmarks.kill_and_resume", description=__doc__.split("\n")[0])
     parser.add_argument("--kills", type=at_least(int, 1), default=20, metavar="N", help="(default: %(default)s)")
     kills = parser.parse_args(argv).kills
     chance, different = random.Random(0), 0

@@ -1,6 +1,7 @@
 """Comparisons of many runs: which discriminator is best, what the unlabelled images add, what each ingredient is worth.
 
     study.py             the studies, lists of runs: python -m sgan.studies NAME
+    workers.py           runs side by side, each in a process
     run.py               one run: python -m sgan.studies.run ...
     supervised_only.py   the baseline: the same classifier trained on the labelled images only
     article.py           the second article's model

@@ -1,4 +1,4 @@
-"""Images to develop a recipe on: training images only, so that no test image has a say in it.
+"""Images to develop a recipe on: training images only, so that no test image influences it.
 
     python -m sgan.studies.development development.npz
     python -m sgan.studies ablation --data development.npz
@@ -29,9 +29,9 @@ SPLIT_SEED = 99
 
 def main(argv=None):
     """Write the split of the images that the command line asks for."""
-    parser = ArgumentParser(description=__doc__.split("\n")[0])
+    parser = ArgumentParser(prog="python -m sgan.studies.development", description=__doc__.split("\n")[0])
     parser.add_argument("file", type=expand, metavar="FILE.npz", help="to be written")
-    parser.add_argument("--data", default="mnist", help="mnist, synthetic or FILE.npz (default: %(default)s)")
+    parser.add_argument("--data", default="mnist", help="mnist, synthetic, a folder or FILE.npz (default: %(default)s)")
     args = parser.parse_args(argv)
     if args.file.suffix != ".npz":
         raise InputError(f"{args.file}: the file's name must end in .npz")

@@ -61,7 +61,7 @@ def remove_failed(results, ids):
 
 def main(argv=None):
     """Pack the folder of results that the command line names."""
-    parser = ArgumentParser(description=__doc__.split("\n")[0])
+    parser = ArgumentParser(prog="python -m sgan.studies.pack", description=__doc__.split("\n")[0])
     parser.add_argument("--results", type=expand, default="results", metavar="FOLDER", help="(default: %(default)s)")
     results = parser.parse_args(argv).results
     print(f"packed: {pack(results)} new results, into {results / 'runs'}")

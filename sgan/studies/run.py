@@ -33,6 +33,7 @@ import numpy as np
 from discriminator_variants import VARIANTS, count_weights
 from sgan.command_line import ArgumentParser, InputError, add_options, at_least, flag, option, run_command
 from sgan.data import DataSettings, load_real_samples
+from sgan.evaluation import accuracy
 from sgan.files import expand, save_model
 from sgan.run_folder import versions
 from sgan.studies.article import ArticleSettings, ArticleSGAN
@@ -40,7 +41,7 @@ from sgan.studies.results import describe_rows, read_results, run_id, write_resu
 from sgan.studies.supervised_only import SupervisedOnly
 from sgan.training_loop import set_up_device, step_numbers
 from sgan.tuned import AUGMENTATION, INGREDIENTS, RECIPE, TunedSettings, TunedSGAN
-from sgan_mnist import Settings, accuracy, select_supervised_samples
+from sgan_mnist import Settings, select_supervised_samples
 
 FIRST = "first"  # as a --label-seed: no random split, but the first images of each class
 METHODS = "sgan", "supervised-only"
@@ -86,11 +87,11 @@ class Run:
     label_seed: int | str = option(0, "the label split: which images keep their labels; 'first': the first ones of "
                                       "each class, and only images after the first --labels unlabelled, as in the "
                                       "second article", type=label_seed)
-    seed: int = option(0, "for weights, noise and order", least=0)
+    seed: int = option(0, "seed for weights, noise and order", least=0)
     unlabelled: int | None = option(None, "unlabelled images (default: all)", least=1)
     without: str = option("nothing", f"leave ingredients of the tuned SGAN out, A,B,...: {', '.join(INGREDIENTS)}")
     steps: int | None = option(None, "default: the preset's; 2,000 for supervised-only", least=1)
-    evaluate_every: int | None = option(None, "steps; changes nothing else (default: the preset's)", least=1)
+    evaluate_every: int | None = option(None, "steps between evaluations (default: the preset's)", least=1)
     data: str = option("mnist", "mnist, synthetic, a folder of pictures or FILE.npz")
 
     def __post_init__(self):
@@ -292,7 +293,7 @@ def make_run(run, dataset, keep=None):
 
 def main(argv=None):
     """Make a run if its result is not there, or its models if --keep asks for them."""
-    parser = ArgumentParser(description=__doc__.split("\n")[0])
+    parser = ArgumentParser(prog="python -m sgan.studies.run", description=__doc__.split("\n")[0])
     add_options(parser, Run)
     parser.add_argument("--results", type=expand, default="results", metavar="FOLDER", help="(default: %(default)s)")
     parser.add_argument("--keep", type=expand, metavar="FOLDER",

@@ -19,12 +19,13 @@ import shlex
 import sys
 from pathlib import Path
 
+from discriminator_variants import VARIANTS
 from sgan.command_line import ArgumentParser, InputError, at_least, flag
 from sgan.data import MNIST_FINGERPRINT, load_real_samples
 from sgan.files import expand
 from sgan.studies.pack import remove_failed
 from sgan.studies.results import read_results
-from sgan.studies.run import FIRST, VARIANTS, Run
+from sgan.studies.run import FIRST, Run
 from sgan.studies.tables import write_tables
 from sgan.studies.workers import Workers, command
 from sgan.tuned import INGREDIENTS

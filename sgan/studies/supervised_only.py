@@ -2,9 +2,7 @@
 
 import sgan  # noqa: F401  before Keras: it chooses the backend and TensorFlow's CPU kernels
 
-from keras import ops
-
-from sgan.training_loop import Training, on_device
+from sgan.training_loop import Training, batch_accuracy, on_device
 from sgan_mnist import compile_with_adam, descend, generate_real_samples
 
 
@@ -38,5 +36,4 @@ class SupervisedOnly(Training):
         """One update; `data`, the step's number, is not needed."""
         images, labels = generate_real_samples(self.labelled, self.batch_size, self.seed_generator)
         loss, probabilities = descend(self.c_model, images, labels)
-        right = ops.equal(ops.argmax(probabilities, axis=-1), ops.cast(labels, "int32"))
-        return self.record({"c_loss": loss, "c_accuracy": ops.mean(ops.cast(right, "float32"))})
+        return self.record({"c_loss": loss, "c_accuracy": batch_accuracy(probabilities, labels)})
