@@ -278,8 +278,8 @@ def main(argv=None):
     parser.add_argument("--out", type=expand, metavar="FOLDER",
                         help="for pictures of the networks (default: runs/variants)")
     parser.add_argument("--compare", action="store_true", help="train the three, and the classifier supervised "
-                        "only, and compare them: python -m sgan.studies variants, whose options it takes ([--epochs N] [--splits K] "
-                        "[--jobs N] [--data D] [--results FOLDER] ...)")
+                        "only, and compare them: python -m sgan.studies variants, whose options it takes ([--epochs N] "
+                        "[--splits K] [--jobs N] [--data D] [--results FOLDER] ...)")
     args, others = parser.parse_known_args(argv)
     if args.compare:
         if args.out:

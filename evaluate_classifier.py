@@ -98,7 +98,7 @@ def confusion_matrix(model, images, labels):
 
 
 def evaluate(path, model, data, about=None):
-    """Print the accuracies, and each class's figures on the test set, or the training set without one.
+    """Print the accuracies, and each class's metrics on the test set, or the training set without one.
 
     Args:
         about: what the model's file says about itself, see sgan/about.py.
@@ -114,14 +114,17 @@ def evaluate(path, model, data, about=None):
         raise InputError(f"{path}: takes images of {expected}, but those of {data.name} are {shape}")
     if n_classes != data.n_classes:
         raise InputError(f"{path}: has {n_classes} classes, but {data.name} has {data.n_classes}")
-    names = [printable(name) for name in class_names(path, about, data)]
+    names, trained_on = [printable(name) for name in class_names(path, about, data)], ", some of them trained on"
     for title, name, images, labels in (("Train", "training set", data.train_images, data.train_labels),
                                         ("Test", "test set", data.test_images, data.test_labels)):
         if images is None:
             print(f"{title} Accuracy: none, {data.name} has no {name}")
         else:
             confusion, counted = confusion_matrix(model, images, labels), name
-            print(f"{title} Accuracy: {confusion.trace() / confusion.sum():.3%}")
+            over = ""
+            if confusion.sum() < len(labels):
+                over = f" ({confusion.sum():,} labelled images{trained_on if title == 'Train' else ''})"
+            print(f"{title} Accuracy: {confusion.trace() / confusion.sum():.3%}{over}")
     width = max(map(len, ("class", *names)))
     print(f"Classes, on the {counted}:\n{'class':{width}}  images  accuracy  precision")
     for k in range(n_classes):
@@ -132,7 +135,7 @@ def evaluate(path, model, data, about=None):
 
 
 def save_confusion(confusion, names, title, path):
-    """Draw a confusion matrix (K, K): shades are shares of the row's images, figures are counts."""
+    """Draw a confusion matrix (K, K): shades are shares of the row's images, numbers are counts."""
     n_classes = len(confusion)
     side = np.clip(2 + 0.6 * n_classes, 6, 60)
     figure = Figure(figsize=(side, side), layout="constrained")
@@ -253,15 +256,15 @@ def predict(model, names, files, read, csv_path=None, hint=False):
     if several:
         complain(f"{several} of the files hold more than one picture (an animation, pages); the first was taken")
     if hint and bright:
-        complain(f"hint: {bright} of the pictures are mostly bright; if that is dark ink on light paper, add --invert")
+        complain(f"hint: mostly bright pictures: {bright}; if that is dark ink on light paper, add --invert")
     if csv_path and rows:
         save_csv(rows, csv_path)
-        print(f"Saved: {printable(csv_path)}, {len(rows)} of {len(files)} pictures, the least sure first")
+        print(f"Saved: {printable(csv_path)}, {len(rows)} of {len(files)} pictures, the least confident first")
     return len(rows)
 
 
 def save_csv(rows, path):
-    """Write (file, class, probability, second class, its probability) as CSV, the least sure first."""
+    """Write (file, class, probability, second class, its probability) as CSV, the least confident first."""
     with written_whole(path) as temporary:
         with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
@@ -275,6 +278,7 @@ def save_csv(rows, path):
 
 
 def parse_arguments(argv):
+    """The options, checked against each other; InputError where they do not go together."""
     parser = ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("models", nargs="*", type=expand, metavar="MODEL",
                         help=f"classifiers, c_model_*.h5 (default: the newest of {Settings.out})")
@@ -284,10 +288,10 @@ def parse_arguments(argv):
     parser.add_argument("--predict", nargs="+", type=expand, metavar="PICTURE",
                         help="only say what these picture files show, or all those in these folders")
     parser.add_argument("--csv", type=expand, metavar="FILE.csv",
-                        help="write what --predict finds into a table, the least sure first")
+                        help="write what --predict finds into a table, the least confident first")
     parser.add_argument("--whole", action="store_true",
                         help="scale the whole picture, where otherwise one digit would be cut out of it")
-    parser.add_argument("--invert", action="store_true", help="the pictures show dark ink on light paper")
+    parser.add_argument("--invert", action="store_true", help="the pictures show dark ink on light paper (otherwise found out, except with --whole)")
     args = parser.parse_intermixed_args(argv)
     if args.predict and (args.data or args.confusion):
         parser.error("--predict only reads pictures: it goes without --data and --confusion")

@@ -202,7 +202,7 @@ def test_predict_prints_file_digit_and_probability(model_file, digits, probabili
     assert output.out.splitlines()[1:] == lines and not output.err
     main([str(model_file), "--whole", "--predict", str(files[0])])
     hint = capsys.readouterr().err.splitlines()
-    assert len(hint) == 1 and "1 of the pictures are mostly bright" in hint[0] and "--invert" in hint[0]
+    assert len(hint) == 1 and "mostly bright pictures: 1" in hint[0] and "--invert" in hint[0]
 
 
 def test_pictures_of_channels_that_no_file_has(tmp_path):

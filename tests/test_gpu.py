@@ -1,5 +1,5 @@
-"""What can be known about a GPU without one: every training step compiles with XLA, as Keras does there, and none of its
-operations lacks a GPU kernel."""
+"""What can be known about a GPU without one: every training step compiles with XLA, as Keras does there, and none of
+its operations lacks a GPU kernel."""
 
 import keras
 import numpy as np

@@ -102,7 +102,7 @@ def test_folders_without_pictures(shades, tmp_path):
 def test_a_table_with_the_least_sure_first(shades, folder, tmp_path, capsys):
     path = tmp_path / "new" / "classes.csv"
     assert run(shades, "--predict", folder, folder / "a.png", "--csv", path) == 0
-    assert capsys.readouterr().out.splitlines()[1:] == [f"Saved: {path}, 5 of 5 pictures, the least sure first"]
+    assert capsys.readouterr().out.splitlines()[1:] == [f"Saved: {path}, 5 of 5 pictures, the least confident first"]
     rows = table(path)
     assert list(rows[0]) == ["path", "class", "probability", "second_class", "second_probability"]
     probabilities = [float(row["probability"]) for row in rows]
@@ -142,6 +142,7 @@ def test_broken_files_stop_nothing(shades, folder, tmp_path, capsys):
     assert not (tmp_path / "none.csv").exists()
 
 
+@pytest.mark.slow
 def test_as_a_command(shades, folder, run_script):
     (folder / "cut.png").write_bytes(b"")
     status, output, errors = run_script("evaluate_classifier.py", shades, "--predict", "a.png", "cut.png", "b.JPG",
@@ -195,6 +196,7 @@ def right(path):
     return np.mean([row["class"] == os.path.basename(row["path"])[0] for row in table(path)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known_by", ["about", "run.json", "shape"])
 def test_digits_are_cut_out_of_pages(digit_means, pages, tmp_path, capsys, known_by):
     about = describe_classifier(synthetic_digits(10, 10), RECORD) if known_by == "about" else None
