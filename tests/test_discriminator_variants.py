@@ -312,6 +312,7 @@ def test_multi_output_classifier_is_the_renormalised_first_classes_after_each_st
 # The command
 
 
+@pytest.mark.slow
 def test_command_without_graphviz_says_what_to_install(tmp_path, run_script):
     empty = tmp_path / "no_programs_here"
     empty.mkdir()

@@ -352,6 +352,7 @@ def test_a_run_goes_on_after_its_data_have_moved(copied_run, small_digits):
     assert record["final"]["epoch"] == record["settings"]["epochs"] == 4 and len(record["resumed"]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on a file's size")
 def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing_half_written(small_digits, tmp_path):
     """As on a full disk: when the first model is saved, no file may be larger than 100 kB."""
