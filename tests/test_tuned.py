@@ -322,7 +322,8 @@ def test_saved_classifier_is_evaluated_and_own_colour_images_work(tmp_path, run_
     known = (labels >= 0).sum()
     right = (keras.models.load_model(tmp_path / "run" / "c_model_0002.h5").predict(
         images[labels >= 0] / 127.5 - 1, verbose=0).argmax(axis=1) == labels[labels >= 0]).sum()
-    assert (status, errors) == (0, []) and f"Train Accuracy: {right / known:.3%} ({known} labelled images, some of them trained on)" in output
+    over = f"({known} labelled images, some of them trained on)"
+    assert (status, errors) == (0, []) and f"Train Accuracy: {right / known:.3%} {over}" in output
 
 
 @pytest.mark.slow
