@@ -91,7 +91,7 @@ def test_images_without_label_and_without_a_test_set(model_file, digits, tmp_pat
     main([str(model_file), "--data", str(tmp_path / "own.npz")])
     output = capsys.readouterr().out
     train = (probabilities(digits.train_images[:50]).argmax(axis=1) == labels[:50]).mean()
-    assert f"Train Accuracy: {100 * train:.3f}%\n" in output
+    assert f"Train Accuracy: {100 * train:.3f}% (50 labelled images, some of them trained on)\n" in output
     assert "has no test set" in output and "Classes, on the training set:" in output
 
 

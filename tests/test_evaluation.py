@@ -7,7 +7,7 @@ import pytest
 from sgan import memory
 from sgan.command_line import InputError
 from sgan.data import Dataset
-from sgan.evaluation import accuracy, at_once, class_table, predict_classes
+from sgan.evaluation import accuracy, at_once, class_table, measure, predict_classes
 from sgan.memory import MAPPED, PROGRAM, available_memory, check_training, hard_limit
 from sgan_mnist import main
 
@@ -50,13 +50,23 @@ def test_accuracy_is_over_the_images_whose_label_is_known():
     assert accuracy(Brightness(), images, np.array([-1, -1, 0, -1, -1])) == 0
 
 
+def test_every_set_that_there_is_is_measured_and_a_validation_set_is_small_enough_to_be_counted():
+    data = Dataset("own.npz", shades(0, 0, 255, 255), np.array([0, 0, 0, -1]), class_names=("a", "b", "c"))
+    assert measure(Brightness(), data) == ({"train_accuracy": 2 / 3}, "Classifier Accuracy: 66.667% (training set)")
+    data = data._replace(test_images=shades(128, 0), test_labels=np.array([1, 1]), train_title="3 images",
+                         validation_images=shades(0, 128, 255), validation_labels=np.array([0, 1, 1]))
+    assert measure(Brightness(), data) == (
+        {"train_accuracy": 2 / 3, "validation_accuracy": 2 / 3, "test_accuracy": 0.5},
+        "Classifier Accuracy: 66.667% (3 images), validation: 2 of 3, 50.000% (test set)")
+
+
 def test_table_shows_labels_predictions_and_right_validation_images_of_each_class():
     train, validation = shades(*[0] * 6, *[255] * 2), shades(0, 128, 255, 255)
     data = Dataset("own.npz", train, np.full(8, -1), class_names=("dark", "grey\n", "light"),
                    validation_images=validation, validation_labels=np.array([0, 2, 2, 2]), test_labels=np.array([2]))
     lines = class_table(Brightness(), np.array([0, 0, 1, 2]), data)
     assert [line.split() for line in lines] == [
-        ["class", "labelled", "predicted,", "all", "validation", "right"],
+        ["class", "labelled", "predicted", "for", "all", "validation", "right"],
         ["dark", "2", "50.0%", "6", "75.0%", "1", "of", "1"],
         ["grey\\n", "1", "25.0%", "0", "0.0%", "0", "of", "0"],  # a collapse: this class is never predicted
         ["light", "1", "25.0%", "2", "25.0%", "2", "of", "3"]]

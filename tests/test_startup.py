@@ -154,6 +154,7 @@ def test_a_limit_on_file_sizes_is_one_line(small_digits, tmp_path):
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
 
 
+@pytest.mark.slow
 def test_the_home_folder_may_be_named_with_a_tilde(small_digits, digits_file, tmp_path, monkeypatch, capsys):
     """As in --out=~/x, which a shell leaves alone."""
     monkeypatch.setenv("HOME", str(tmp_path))
