@@ -1,6 +1,7 @@
 """A run.json, a state or a history that somebody has changed: `--resume` says so in one line and changes nothing."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -144,6 +145,14 @@ def test_a_history_in_the_state_that_is_not_one_of_whole_rows(run, change, words
     np.savez(run / "state.npz", run=json.dumps(of_the_run), **arrays)
     message = refusal(run)
     assert message.startswith("--resume: ") and words in message
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_a_state_that_is_a_pipe_is_not_waited_for(run):
+    (run / "state.npz").unlink()
+    os.mkfifo(run / "state.npz")
+    with pytest.raises(InputError, match="cannot read .*state.npz: not a regular file"):
+        main(["--out", str(run), "--resume"])
 
 
 def test_the_history_file_of_another_run(run):

@@ -23,7 +23,7 @@ def run_program(program):
     """Run lines of Python after the import of `quiet_stderr`: (exit status, standard error)."""
     lines = "import os, signal, sys\nfrom sgan.startup import quiet_stderr\n" + program
     ended = subprocess.run([sys.executable, "-c", lines], cwd=ROOT, env=USERS_ENVIRONMENT, text=True, timeout=60,
-                           capture_output=True)
+                           capture_output=True, start_new_session=True)
     return ended.returncode, ended.stderr
 
 
@@ -44,6 +44,7 @@ os.write(2, b"C++ afterwards\\n")
     ("raise ZeroDivisionError('wrong')", 1, "ZeroDivisionError: wrong"),
     ("import nothing_of_this_name", 1, "Traceback"), ("sys.exit(3)", 3, ""), ("os._exit(4)", 4, ""),
     ("os.abort()", -signal.SIGABRT, ""), ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL, ""),
+    ("signal.signal(signal.SIGINT, signal.SIG_DFL); os.killpg(0, signal.SIGINT)", -signal.SIGINT, ""),  # Ctrl-C
 ])
 def test_lines_held_back_are_shown_where_it_fails(failure, status, message):
     ended, errors = run_program(f"""
