@@ -2,15 +2,16 @@
 
     image = read_digit(picture)     # grey uint8 (height, width) of any size to uint8 (28, 28), bright on black
 
-1. The ground is what a morphological closing leaves (an opening, for light ink on dark): uneven light, the edge of a
-   shadow or of the sheet and the table beside it stay in the ground, whatever is narrower than the closing's square
-   does not. What differs from the ground, in units of it, is ink, less the lines that cross the whole picture.
-2. The strongest ink is the digit if the picture changes sharply on both sides of it. Otherwise, as beside the curved
-   edge of a shadow, it is left out and the next strongest is tried.
-3. Both polarities and two sizes of square are tried; the sharpest outline wins. Where two are as sharp, one is inside
-   the other, as the light inside of a dark 0, and the outer one is the digit.
-4. Strokes near it belong to it; others as large are a second digit, which is an error.
-5. The digit is scaled and centred as MNIST's digits were.
+1. Ruled lines, which cross the whole picture, are taken out of it.
+2. The ground is what a morphological closing leaves (an opening, for light ink): uneven light, the edges of shadows
+   and of the sheet, and the table beside it stay in the ground; what is narrower than the closing's square does not.
+   What differs from the ground is ink.
+3. The strongest ink is the digit if the picture changes sharply all along its outline. Otherwise, as at the corner of
+   a shadow, the next strongest is tried.
+4. Both polarities and two sizes of square are tried, and the sharpest outline wins. Where two are as sharp, one may be
+   inside the other, as the light inside of a dark 0: then the outer one is the digit.
+5. Strokes near it belong to it; others as large are a second digit, which is refused.
+6. The digit is scaled and centred as MNIST's digits were.
 """
 
 from contextlib import suppress
@@ -20,12 +21,13 @@ from PIL import Image
 
 LONGEST = 320  # pixels: larger pictures are reduced to this first,
 SMALLEST = 40  # and a digit that then is smaller than this is cut out and looked at again
-SQUARES = (0.2, 0.5)  # sides, in units of the picture's shorter one: wider strokes are not found
+SQUARES = (0.25, 0.5)  # sides, in units of the picture's mean side: wider strokes are not found
 BLACK = 40  # added to the ground before ink is divided by it: dark grounds are mostly noise
 LEAST_INK = 0.05  # of the ground: fainter marks are none,
 LEAST_SIGNAL = 8  # nor are those within so many standard deviations of the noise
-SHARP = 0.75  # share of a digit's outline where ink changes to ground within 1 % of the picture
 CUT = 0.4  # of the strongest ink: where strokes end
+SHARP = 0.8  # the least share of a digit's outline where ink changes to ground within about 1 % of the picture
+STROKES = (1.5, 3.0)  # widths that MNIST's strokes have, in its pixels: others are made wider or narrower
 
 
 class NoDigit(ValueError):
@@ -51,6 +53,8 @@ def read_digit(picture, size=28, invert=None):
     if picture.dtype != np.uint8 or picture.ndim != 2 or min(picture.shape) < 8:
         raise ValueError(f"not a grey uint8 picture from 8x8 pixels on: {picture.dtype} {picture.shape}")
     small, factor = reduced(picture)
+    if min(small.shape) < 8:
+        raise NoDigit("no ink found: the picture is a strip")
     strokes, mask = find_digit(small, invert)
     top, bottom, left, right = box = box_of(mask)
     extent = longer_side(box)
@@ -143,59 +147,58 @@ class Strokes:
     def __init__(self, picture, dark, square):
         """`picture` is uint8; `square` is the ground's, in units of the picture's shorter side."""
         fine, coarse = (2 * round(share * max(picture.shape)) + 1 for share in (0.004, 0.0075))
-        self.dark, self.ground = dark, find_ground(picture, dark, square)
+        self.dark, self.square, self.ground = dark, square, find_ground(picture, dark, square)
         self.ink = np.abs(self.ground - picture) / (self.ground + BLACK)
-        self.ink -= np.median(self.ink)
-        if min(picture.shape) > 64:  # in smaller ones a stroke can be as long as the picture
-            self.ink = without_lines(without_lines(self.ink).T).T
+        self.ink -= np.quantile(self.ink, 0.25)
         self.smooth = mean_within(self.ink, fine)
-        self.picture = self.ground + (-1 if dark else 1) * self.smooth * (self.ground + BLACK)  # without lines
-        self.counter = find_ground(self.picture.clip(0, 255).astype("uint8"), not dark, square)
+        self.picture = mean_within(picture.astype("float32"), fine)
         self.find_piece(mean_within(self.ink, coarse).copy())
 
     def find_piece(self, strength):
-        noise, self.sharpness = 1.48 * np.median(np.abs(self.smooth - np.median(self.smooth))), 0
+        step = max(1, 6 * round(0.004 * max(strength.shape)))
+        noise = 1.05 * np.median(np.abs(self.smooth[step:] - self.smooth[:-step]))
         for _ in range(12):
             level = strength.max()
             if level < max(LEAST_INK, LEAST_SIGNAL * noise):
                 break
             self.mask, self.faintest = (self.smooth > CUT * level) & (strength >= -1), max(0.25 * level, 4 * noise)
+            if not self.mask.any():
+                break
             peak = np.where(self.mask, strength, -3).argmax()
             pieces = numbered(self.mask)
             reach = round(stroke_width(pieces == pieces.flat[peak]))
             pieces = np.where(self.mask, numbered(grown(self.mask, reach)), 0)  # near dots are one stroke
             self.piece = pieces == pieces.flat[peak]
-            self.sharpness = self.sharpness_of(self.piece)
-            if self.sharpness:
-                break
+            self.sharpness = self.sharpness_of(self.piece) if self.may_be_digit(self.piece) else 0
+            if self.sharpness > SHARP:
+                return
             strength[grown(self.piece, 2)] = -2  # looked at
+        self.sharpness = 0
+
+    def may_be_digit(self, piece):
+        """Whether a piece is no speck, no blob, no frame around other ink, and does not run out of the picture."""
+        height, width = piece.shape
+        top, bottom, left, right = box_of(piece)
+        short, long = sorted((bottom - top, right - left))
+        if long < max(4, 0.02 * max(height, width)) or stroke_width(piece) > 0.3 * long + 1:
+            return False
+        if ((top == 0 or left == 0 or bottom == height or right == width)  # unless it fills the picture
+                and (long < 0.6 * max(height, width) or short < 0.15 * min(height, width))):
+            return False
+        middle = tuple(slice((3 * start + end) // 4, (start + 3 * end) // 4)
+                       for start, end in ((top, bottom), (left, right)))
+        return piece[middle].any() or np.count_nonzero(self.mask[middle]) <= 0.1 * np.count_nonzero(piece)
 
     def sharpness_of(self, piece):
-        """On which share of a piece's outline the picture changes from ink to ground: 0..1.
-
-        0 for what cannot be a digit: less than SHARP; specks, blobs, and what runs out of the picture without filling
-        it; and the space between strokes of the other polarity, whose ground `counter` is.
-        """
-        height, width = piece.shape
-        top, bottom, left, right = box = box_of(piece)
-        if longer_side(box) < max(4, 0.02 * max(height, width)) or stroke_width(piece) > 0.33 * longer_side(box):
-            return 0
-        if top == 0 or left == 0 or bottom == height or right == width:
-            if (longer_side(box) < 0.6 * max(height, width)
-                    or min(bottom - top, right - left) < 0.15 * min(height, width)):
-                return 0
+        """On which share of a piece's outline the picture changes from ink to ground: 0..1."""
         near = max(1, round(0.012 * max(piece.shape)))
         inside, ink = np.pad(np.ones_like(piece), near + 1), np.pad(piece, near + 1)
-        ring = grown(ink, near + 1) & ~grown(ink, near) & inside
-        picture, ground, counter = (np.pad(array, near + 1, mode="edge")
-                                    for array in (self.picture, self.ground, self.counter))
+        ring = grown(ink, near + 1) & ~grown(ink, near)
+        picture, ground = (np.pad(array, near + 1, mode="edge") for array in (self.picture, self.ground))
         inked, level, contrast = (mean_within(np.where(ink, values, 0).astype("float32"), 4 * near + 7)[ring]
-                                  for values in (1, picture, ground - picture))  # of the ink near by
-        if (np.abs(counter - picture)[ring] > 0.5 * np.abs(contrast / inked)).mean() > 0.75:
-            return 0
-        change = (picture[ring] - level / inked) / (contrast / inked)
-        sharpness = (change > 0.5).mean()
-        return sharpness if sharpness > SHARP else 0
+                                  for values in (1, picture, ground - picture))
+        changes = (picture[ring] * inked - level) * np.sign(contrast) > 0.5 * np.abs(contrast)
+        return np.maximum(changes, np.where(inside[ring], 0, 0.5)).mean()
 
 
 def find_ground(picture, dark, square):
@@ -210,7 +213,19 @@ def find_ground(picture, dark, square):
     return ground.astype("float32")
 
 
-def without_lines(ink):
+def without_lines(picture):
+    """The picture, uint8 (H, W), without level and upright lines, dark or light, across the whole of it."""
+    if min(picture.shape) <= 64:  # where a stroke can be as long as the picture
+        return picture
+    for dark in (True, False):
+        ground = find_ground(picture, dark, SQUARES[0])
+        ink = np.abs(ground - picture) / (ground + BLACK)
+        removed = ink - without_level_lines(without_level_lines(ink).T).T
+        picture = np.round(picture + (1 if dark else -1) * removed * (ground + BLACK)).astype("uint8")
+    return picture
+
+
+def without_level_lines(ink):
     """The ink (H, W) without lines across the whole picture, level but for a few degrees."""
     height, width = ink.shape
     rows, columns = np.arange(height)[:, None], np.arange(width) - width / 2
@@ -226,10 +241,10 @@ def without_lines(ink):
     wider = extreme_within(np.pad(ink, 1, mode="edge"), (3, 3), np.maximum)  # a line need not be quite straight
     along = np.quantile(sheared(wider, slope), 0.15, axis=1)  # what most of the line has
     along = (along - np.median(along)).clip(0)
-    if np.count_nonzero(np.diff(along > 0.5 * along.max())) < 5:  # fewer than three
+    if along.max() < 0.02 or np.count_nonzero(np.diff(along > 0.5 * along.max())) < 5:  # fewer than three
         return ink
     lines = sheared(np.broadcast_to(along[:, None], ink.shape), -slope)
-    left = np.where(ink < 1.7 * lines, 0, ink)
+    left = np.where(ink < 2 * lines, 0, ink)
     # A stroke that crosses a line goes on above and below it.
     reach = max(1, round(0.015 * max(ink.shape)))
     bridged = np.pad(left, ((2 * reach, 2 * reach), (0, 0)))
@@ -245,6 +260,7 @@ def without_lines(ink):
 def find_digit(picture, invert):
     """The Strokes of the picture's digit and a mask (H, W) of all that belongs to it; NoDigit where there is none."""
     best = None
+    picture = without_lines(picture)
     for square in SQUARES:
         for dark in (True, False) if invert is None else (invert,):
             strokes = Strokes(picture, dark, square)
@@ -257,37 +273,42 @@ def find_digit(picture, invert):
 
 def is_better(strokes, best):
     """Whether these are the digit rather than the best so far, which were found with a square not larger."""
+    widths = [stroke_width(each.piece) / longer_side(box_of(each.piece)) for each in (strokes, best)]
+    encloses, is_enclosed = (a.mask[grown(b.piece, 2) & ~b.piece].mean() > 0.9
+                             and (width < 0.15 or a.square == b.square)  # and is not the sheet
+                             for a, b, width in ((strokes, best, widths[0]), (best, strokes, widths[1])))
+    if encloses != is_enclosed:
+        return encloses
     if abs(strokes.sharpness - best.sharpness) > 0.04:
         return strokes.sharpness > best.sharpness
     if strokes.dark == best.dark:
         return True  # the same strokes, but the larger square finds more of the inside of wide ones
-    encloses, is_enclosed = (a.mask[grown(b.piece, 2) & ~b.piece].mean() > 0.5
-                             for a, b in ((strokes, best), (best, strokes)))
-    mass, other_mass = (np.abs(each.ground - each.picture)[each.piece].sum() for each in (strokes, best))
-    return encloses if encloses != is_enclosed else mass > other_mass
+    return widths[0] < widths[1]  # the space between two strokes is wider than they
 
 
 def gather(strokes):
     """A mask (H, W) of the digit: its strongest piece and what belongs to it. NoDigit for a second digit."""
     extent, width = longer_side(box_of(strokes.piece)), stroke_width(strokes.piece)
-    area = np.count_nonzero(strokes.piece)
-    numbers = numbered(strokes.mask)
-    found, areas = np.unique(numbers[strokes.mask], return_counts=True)
+    numbers, area = numbered(strokes.mask), np.count_nonzero(strokes.piece)
+    areas = np.bincount(numbers[strokes.mask])
+    own = set(np.unique(numbers[strokes.piece]).tolist())  # more than one where strokes are broken or dotted
+    others = set(np.flatnonzero(areas >= 0.02 * area).tolist()) - own
     digit = np.zeros_like(strokes.mask)
-    order = sorted(zip(found, areas), key=lambda pair: (not strokes.piece[numbers == pair[0]].any(), -pair[1]))
-    for number, other_area in order:
-        other = numbers == number
-        own = strokes.piece[other].any()
+    for number in (*sorted(own, key=lambda each: -areas[each]), *sorted(others, key=lambda each: -areas[each])):
+        piece = numbers == number
+        if number in others and strokes.sharpness_of(piece) < SHARP:
+            continue  # a shadow
         if digit.any():
-            (top, bottom, left, right), box = box_of(digit), box_of(other)
-            above, aside = max(top - box[1], box[0] - bottom), max(left - box[3], box[2] - right)
-            gap = max(above, aside)
-            apart = gap > 0.3 * extent or above < 0 and aside > max(0.5 * width, 0.06 * extent)
-            if apart and longer_side(box) > 0.4 * extent and other_area > 0.15 * area and strokes.sharpness_of(other):
+            (top, bottom, left, right), box = box_of(digit), box_of(piece)
+            far = number in others and not grown(digit, round(0.3 * extent))[piece].any()
+            beside = (top < box[1] and box[0] < bottom
+                      and max(left - box[3], box[2] - right) > max(0.5 * width, 0.04 * extent))
+            large = longer_side(box) > 0.4 * extent and areas[number] > 0.15 * area
+            if large and (far or beside) and strokes.may_be_digit(piece):
                 raise NoDigit("more than one digit: strokes as large stand apart")
-            if not own and (gap > 0.3 * extent or other_area < 0.02 * area):
+            if far:
                 continue
-        digit |= other
+        digit |= piece
     top, bottom, left, right = box_of(digit)
     if right - left > 2 * (bottom - top):
         raise NoDigit("more than one digit: twice as wide as high")
@@ -299,15 +320,20 @@ def scaled(strokes, mask, size):
     width = stroke_width(mask)
     around = grown(mask, max(1, round(width / 2)))
     ink = np.where(around, strokes.ink, 0).clip(0, np.quantile(strokes.ink[mask], 0.75))
-    top, bottom, left, right = box = box_of(mask | (around & (strokes.smooth > strokes.faintest)))
-    ink = ink[top:bottom, left:right]
+    mask = mask | (around & (strokes.smooth > strokes.faintest))
+    unit = longer_side(box_of(mask)) / 20  # pixels of the picture that become one of MNIST's
+    by = round((np.clip(width, *(unit * limit for limit in STROKES)) - width) / 2)
+    if by:
+        ink, mask = (extreme_within(np.pad(array, 2 * abs(by)), 2 * (2 * abs(by) + 1,),
+                                    np.maximum if by > 0 else np.minimum) for array in (ink, mask))
+    top, bottom, left, right = box = box_of(mask)
     scale = size * 20 / 28 / longer_side(box)
-    shape = [max(1, round(scale * length)) for length in ink.shape]
-    ink = np.asarray(Image.fromarray(ink.astype("float32")).resize(shape[::-1], Image.Resampling.HAMMING))
-    ink = ink / np.quantile(ink[ink > 0.5 * ink.max()], 0.75)
-    ink = ink.clip(0, 1)
-    image = np.zeros((3 * size, 3 * size), "uint8")  # an uneven digit may reach out of the size
-    top, left = (round(1.5 * size - (np.arange(length) + 0.5) @ ink.sum(axis=axis) / ink.sum())
-                 for axis, length in ((1, shape[0]), (0, shape[1])))
-    image[top:top + shape[0], left:left + shape[1]] = np.round(255 * ink)
+    height, width = (max(1, round(scale * length)) for length in (bottom - top, right - left))
+    ink = Image.fromarray(ink[top:bottom, left:right].astype("float32"))
+    ink = np.asarray(ink.resize((width, height), Image.Resampling.HAMMING))
+    ink = (ink / np.quantile(ink[ink > 0.5 * ink.max()], 0.75)).clip(0, 1)
+    top, left = (round(1.5 * size - (np.arange(len(sums)) + 0.5) @ sums / sums.sum())
+                 for sums in (ink.sum(axis=1), ink.sum(axis=0)))  # the centre of mass goes into the middle
+    image = np.zeros((3 * size, 3 * size), "uint8")  # a lopsided digit may reach out of the size
+    image[top:top + height, left:left + width] = np.round(255 * ink)
     return image[size:2 * size, size:2 * size]
