@@ -31,6 +31,7 @@ import keras
 import numpy as np
 
 from discriminator_variants import VARIANTS, count_weights
+from sgan.about import describe_classifier
 from sgan.command_line import ArgumentParser, InputError, add_options, at_least, flag, option, run_command
 from sgan.data import DataSettings, load_real_samples
 from sgan.evaluation import accuracy
@@ -236,10 +237,10 @@ def train(training, dataset, run, history):
     return seconds / max(run.steps - 1, 1)
 
 
-def keep_models(training, run, folder):
+def keep_models(training, run, folder, about):
     """Save the classifier, ready for `evaluate` but without an optimizer's state, and the generator if there is one."""
     training.c_model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    save_model(training.c_model, Path(folder) / f"c_model_{run.steps:04d}.h5")
+    save_model(training.c_model, Path(folder) / f"c_model_{run.steps:04d}.h5", about)
     if run.method == "sgan":
         save_model(training.g_model, Path(folder) / f"g_model_{run.steps:04d}.h5")
 
@@ -283,7 +284,7 @@ def make_run(run, dataset, keep=None):
         result["error"] = " ".join(f"{type(error).__name__}: {error}".split())[:500]
     result["seconds"] = round(time.perf_counter() - began, 1)
     if keep and not result["error"]:
-        keep_models(training, run, keep)
+        keep_models(training, run, keep, describe_classifier(dataset, result))
     return result
 
 
