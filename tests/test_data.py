@@ -1,20 +1,30 @@
-"""sgan/data.py: MNIST and its fallback, a file of the user's, fingerprints. No network is touched.
+"""sgan/data.py: options, MNIST and its fallback, fingerprints, validation. No network is touched.
 
-The forms of .npz files are in test_npz_file.py, folders in test_image_folder.py, options in test_data_settings.py.
+What an .npz file may hold is in test_npz_file.py, what a folder in test_image_folder.py.
 """
 
 import hashlib
 import os
 import threading
 import time
+from dataclasses import asdict
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from sgan import data as sgan_data
-from sgan.command_line import InputError
-from sgan.data import MNIST_FINGERPRINT, load_real_samples, synthetic_digits
+from sgan.command_line import ArgumentParser, InputError, add_options, check_values
+from sgan.data import (
+    MNIST_FINGERPRINT,
+    DataSettings,
+    Dataset,
+    default_labels,
+    load_real_samples,
+    split_validation,
+    synthetic_digits,
+)
 
 DEAD_NETWORK = "URL fetch failure on https://example.org: None --\nTemporary failure in name resolution"
 
@@ -36,81 +46,76 @@ def saved(tmp_path):
     return save
 
 
+def parsed(*arguments):
+    """The settings of a command line."""
+    parser = ArgumentParser()
+    add_options(parser, DataSettings)
+    return DataSettings(**vars(parser.parse_args(arguments)))
+
+
 # --------------------------------------------------------------------------------------------------------------
-# A user's .npz file
+# Options
 
 
-def test_npz_file_gives_its_arrays(saved):
-    data = load_real_samples(str(saved()))
-    good = arrays()
-    assert data.name.endswith("images.npz") and data.warning == "" and data.n_classes == 3
-    for images, key in ((data.train_images, "x_train"), (data.test_images, "x_test")):
-        assert images.dtype == np.uint8
-        np.testing.assert_array_equal(images, good[key][..., None])
-    for labels, key in ((data.train_labels, "y_train"), (data.test_labels, "y_test")):
-        assert labels.dtype == np.int64
-        np.testing.assert_array_equal(labels, good[key])
-
-
-def test_colour_images_keep_their_channels(saved):
-    colour = np.random.default_rng(0).integers(0, 256, (12, 12, 8, 3), np.uint8)
-    data = load_real_samples(str(saved(x_train=colour, x_test=colour[:6])))
-    assert np.array_equal(data.train_images, colour) and np.array_equal(data.test_images, colour[:6])
-
-
-def test_file_without_test_set(saved):
-    data = load_real_samples(str(saved(x_test=None, y_test=None)))
-    assert data.test_images is None and data.test_labels is None
-    assert data.n_classes == 3 and len(data.fingerprint()) == 16
-
-
-def test_unlabelled_images_are_kept_as_minus_one(saved):
-    train, test = np.array([-1] * 9 + [0, 1, 2], np.int8), np.array([-1, 0, 1, 1, 0, -1])
-    data = load_real_samples(str(saved(y_train=train, y_test=test)))
-    np.testing.assert_array_equal(data.train_labels, train)
-    np.testing.assert_array_equal(data.test_labels, test)
-    assert data.n_classes == 3
-
-
-def test_labels_of_other_integer_types_and_columns(saved):
-    column = (np.arange(12) % 3).astype(np.uint8)[:, None]
-    data = load_real_samples(str(saved(y_train=column)))
-    np.testing.assert_array_equal(data.train_labels, column[:, 0])
-    assert data.train_labels.dtype == np.int64
-
-
-@pytest.mark.parametrize("changes, message", [
-    ({"x_train": None}, "has no x_train"),
-    ({"y_train": None}, "has no y_train"),
-    ({"x_test": None}, "has y_test but no x_test"),
-    ({"y_test": None}, "has x_test but no y_test"),
-    ({"x_train": np.zeros((12, 32), np.uint8)}, r"x_train has the shape \(12, 32\)"),
-    ({"x_test": np.uint8(3)}, r"x_test has the shape \(\)"),
-    ({"x_train": np.zeros((12, 12, 8), np.float32)}, "x_train is float32 with values from 0 to 0"),
-    ({"x_test": np.zeros((6, 12, 8), np.int64)}, "x_test is int64 with values from 0 to 0"),
-    ({"x_train": np.zeros((0, 12, 8), np.uint8), "y_train": np.zeros(0, int)}, "x_train is empty"),
-    ({"x_test": np.zeros((6, 12, 0), np.uint8)}, "x_test is empty"),
-    ({"x_test": np.full((6, 12, 12), 200, np.uint8)}, r"x_test are \(12, 12, 1\), those of x_train \(12, 8, 1\)"),
-    ({"x_test": np.full((6, 12, 8, 3), 200, np.uint8)}, r"x_test are \(12, 8, 3\), those of x_train \(12, 8, 1\)"),
-    ({"y_train": np.arange(11) % 3}, r"y_train has the shape \(11,\).* 12 images"),
-    ({"y_test": np.arange(7) % 3}, r"y_test has the shape \(7,\).* 6 images"),
-    ({"y_train": np.zeros((12, 3), int)}, r"y_train has the shape \(12, 3\).*one class number"),
-    ({"y_train": np.int64(1)}, r"y_train has the shape \(\)"),
-    ({"y_train": np.arange(12.0) % 3}, "y_train is float64, not integers"),
-    ({"y_test": np.array([True, False] * 3)}, "y_test is bool, not integers"),
-    ({"y_train": np.array(list("012") * 4)}, "y_train and y_test must both be numbers"),
-    ({"y_train": np.arange(12) - 2}, "y_train holds -2"),
-    ({"y_test": np.array([0, 1, 2, 0, 1, -7])}, "y_test holds -7"),
-    ({"y_train": np.array([0, 1, -1] * 4).astype(np.uint8)}, "uint8 and holds 255.*signed type"),
-    ({"y_train": np.array([0, 1, -1] * 4).astype(np.uint64)}, "uint64 and holds 18446744073709551615"),
-    ({"y_train": np.full(12, -1)}, "every label in y_train is -1"),
-    ({"y_test": np.full(6, -1)}, "every label in y_test is -1"),
-    ({"y_train": np.zeros(12, int), "y_test": np.zeros(6, int)}, "at least 2 classes"),
+@pytest.mark.parametrize("arguments, name, value", [
+    (["--labels", "40"], "labels", 40), (["--labels", "all"], "labels", "all"), ([], "labels", None),
+    (["--image-size", "24X30"], "image_size", "24x30"), (["--image-size", "24"], "image_size", "24x24"),
+    ([], "image_size", None), (["--grey"], "grey", True), (["--validation-split", "0.2"], "validation_split", 0.2),
+    ([], "validation_split", 0.0),
 ])
-def test_wrong_arrays_are_refused_in_one_line(saved, changes, message):
-    with pytest.raises(InputError, match=message) as refusal:
-        load_real_samples(str(saved(**changes)))
-    assert "images.npz" in str(refusal.value) and "\n" not in str(refusal.value)
+def test_options(arguments, name, value):
+    settings = parsed(*arguments)
+    assert asdict(settings)[name] == value
+    check_values(settings)
+    settings.check()
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--labels", "0"], "at least 1"), (["--labels", "some"], "some: must be a number from 1 on, or all"),
+    (["--image-size", "7x20"], "7x20: must be HEIGHTxWIDTH or one number, of pixels, each at least 8"),
+    (["--image-size", "20x20x3"], "must be HEIGHTxWIDTH"), (["--image-size", "x"], "must be HEIGHTxWIDTH"),
+])
+def test_wrong_options_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        parsed(*arguments)
+
+
+@pytest.mark.parametrize("changes", [
+    {"labels": "some"}, {"labels": 0}, {"image_size": "4x4"}, {"image_size": ""},
+    {"validation_split": 1.0}, {"validation_split": -0.1}, {"validation_split": float("nan")},
+])
+def test_settings_of_a_file_are_checked_too(changes):
+    with pytest.raises(InputError, match="--"):
+        DataSettings(**changes).check()
+
+
+def test_a_folder_is_read_as_the_options_say(tmp_path):
+    for name in "cat", "dog":
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (20, 12), (200, 0, 0)).save(tmp_path / name / "0.png")
+    assert DataSettings(data=str(tmp_path)).load().train_images.shape == (2, 12, 20, 3)
+    settings = DataSettings(image_size="8x16", grey=True)
+    assert settings.load(str(tmp_path)).train_images.shape == (2, 8, 16, 1)
+    with pytest.raises(InputError, match="--image-size and --grey are for folders of pictures; synthetic is none"):
+        DataSettings(data="synthetic", grey=True).load()
+
+
+def test_default_labels(tmp_path, monkeypatch):
+    images = np.zeros((4, 8, 8, 1), np.uint8)
+    (tmp_path / "mnist").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert default_labels(Dataset("mnist", images, np.array([0, 1, 0, 1]))) == 100
+    assert default_labels(Dataset("some.npz", images, np.array([0, 1, 0, 1]))) == 100
+    assert default_labels(Dataset("some.npz", images, np.array([0, 1, -1, 1]))) == "all"
+    assert default_labels(Dataset(str(tmp_path), images, np.array([0, 1, 0, 1]))) == "all"
+
+
+def test_synthetic_digits_have_class_names():
+    assert synthetic_digits(10, 10).class_names == tuple("0123456789") and synthetic_digits(10, 10).notes == ()
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Sources
 
 
 def test_missing_file_misspelt_source_and_empty_folder_are_refused(tmp_path):
@@ -120,40 +125,6 @@ def test_missing_file_misspelt_source_and_empty_folder_are_refused(tmp_path):
         load_real_samples("minst")
     with pytest.raises(InputError, match=str(tmp_path)):
         load_real_samples(str(tmp_path))  # an empty folder
-
-
-def write_truncated(path):
-    np.savez(path, **arrays())
-    path.write_bytes(path.read_bytes()[:-40])
-
-
-def write_damaged(path):
-    np.savez(path, **arrays())
-    content = bytearray(path.read_bytes())
-    position = content.index(arrays()["x_train"].tobytes())
-    content[position] ^= 255
-    path.write_bytes(content)
-
-
-def write_pickled(path):
-    np.savez(path, **arrays(x_train=np.array([{"an": "object"}] * 12, dtype=object)))
-
-
-def write_npy(path):
-    with open(path, "wb") as file:
-        np.save(file, arrays()["x_train"])
-
-
-@pytest.mark.parametrize("write", [
-    write_truncated, write_damaged, write_pickled, write_npy,
-    lambda path: path.write_bytes(b""), lambda path: path.write_text("<html>not found</html>"),
-])
-def test_unreadable_file_is_refused_in_one_line(tmp_path, write):
-    path = tmp_path / "images.npz"
-    write(path)
-    with pytest.raises(InputError, match="not a readable .npz file of plain arrays: .+") as refusal:
-        load_real_samples(str(path))
-    assert str(path) in str(refusal.value) and "\n" not in str(refusal.value)
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -292,3 +263,39 @@ def test_images_are_the_same_however_they_are_stored(saved):
     for stored in (images, np.asfortranarray(images)):
         read = load_real_samples(str(saved(x_train=stored))).train_images
         assert np.array_equal(read[..., 0], images) and read.flags.c_contiguous
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Validation
+
+
+LABELS = np.array([-1, *np.arange(10)] * 30)
+
+
+def test_validation_takes_its_share_of_each_class():
+    rows = np.sort(np.concatenate([np.flatnonzero(LABELS == k)[5:15] for k in range(10)]))
+    train, validation = split_validation(rows, LABELS, 0.2, seed=0)
+    assert len(train) == 80 and len(validation) == 20
+    assert np.array_equal(np.sort(np.concatenate([train, validation])), rows)
+    assert (np.diff(train) > 0).all() and (np.diff(validation) > 0).all()
+    assert np.bincount(LABELS[validation]).tolist() == [2] * 10
+    again, other = (split_validation(rows, LABELS, 0.2, seed)[1] for seed in (0, 1))
+    assert np.array_equal(again, validation) and not np.array_equal(other, validation)
+
+
+@pytest.mark.parametrize("share, count", [(0.01, 1), (0.99, 4), (0.5, 2)])
+def test_at_least_one_and_never_all_of_a_class(share, count):
+    rows = np.concatenate([np.flatnonzero(LABELS == k)[:5] for k in (0, 3)])
+    assert np.bincount(LABELS[split_validation(np.sort(rows), LABELS, share, 0)[1]]).tolist() == [count, 0, 0, count]
+
+
+def test_a_class_of_one_labelled_image_is_refused():
+    rows = np.array([1, 2, 13])
+    with pytest.raises(InputError, match="--validation-split 0.2: class 0 has only one labelled image"):
+        split_validation(rows, LABELS, 0.2, 0)
+
+
+def test_no_validation_draws_no_random_number(monkeypatch):
+    monkeypatch.setattr(np.random, "default_rng", None)
+    train, validation = split_validation(np.array([1, 2, 13]), LABELS, 0.0, 0)
+    assert train.tolist() == [1, 2, 13] and len(validation) == 0

@@ -1,6 +1,6 @@
 """sgan/safe_loading.py: which files load as a classifier, old ones among them, and that no other file reaches Keras.
 
-Files made to exhaust the machine are in test_strangers.py.
+Files made to exhaust the machine are in test_safe_loading_limits.py.
 """
 
 import json
