@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 from dataclasses import field, fields
 from pathlib import Path
 from typing import get_args
@@ -76,13 +77,23 @@ def check_values(settings):
             raise InputError(f"{flag(each.name)} {value}: must be at least {least} and below 2**31")
 
 
+interrupted = threading.Event()
+
+
+def interrupt(*_):
+    """What Ctrl-C does. Keras can swallow the exception (a bare `except` around its callbacks' numbers), so that a
+    training asks `interrupted` after each step."""
+    interrupted.set()
+    raise KeyboardInterrupt
+
+
 def run_command(main):
     """Call a script's `main` and turn what a user can mend into one line on standard error.
 
     Exit status: 2 for bad input and for files that cannot be read or written, 1 for a training that diverged,
     130 for Ctrl-C, 141 for an output that nobody reads any more.
     """
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # `begin_script` switched it off for the imports
+    signal.signal(signal.SIGINT, interrupt)  # `begin_script` switched it off for the imports
     try:
         if sys.stdout is None:
             raise InputError("standard output is closed; to see nothing, send it to /dev/null")

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from sgan.command_line import interrupted
 from sgan.evaluation import at_once
 
 
@@ -131,7 +132,8 @@ def cpu_features():
 
 
 class WatchLosses(keras.callbacks.Callback):
-    """Stop at the first loss that is not a finite number; print the tutorial's line every `print_every` steps."""
+    """Stop at Ctrl-C and at the first loss that is not a finite number; print the tutorial's line every `print_every`
+    steps."""
 
     def __init__(self, steps_per_epoch, print_every=None):
         super().__init__()
@@ -142,7 +144,6 @@ class WatchLosses(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         step = self.epoch * self.steps_per_epoch + batch + 1
-        logs = {name: float(value) for name, value in logs.items()}
         self.check(logs, step)
         if self.print_every and step % self.print_every == 0:
             print(f">{step}, c[{logs['c_loss']:.3f},{100 * logs['c_accuracy']:.0f}], "
@@ -153,7 +154,9 @@ class WatchLosses(keras.callbacks.Callback):
         logs["seconds"] = round(time.perf_counter() - self.start, 2)
 
     def check(self, losses, step):
-        """Raises FloatingPointError for a loss that is not finite."""
+        """Raises FloatingPointError for a loss that is not finite, and KeyboardInterrupt where one was swallowed."""
+        if interrupted.is_set():
+            raise KeyboardInterrupt
         for name, value in losses.items():
             if not np.isfinite(value):
                 raise FloatingPointError(

@@ -1,6 +1,7 @@
 """sgan/training_loop.py: what lets Keras' `fit` run a training that draws its own batches."""
 
 import re
+import signal
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from sgan import training_loop
+from sgan.command_line import interrupt, interrupted
 from sgan.training_loop import (
     TimeLeft, WatchLosses, gpu_trouble, in_words, largest_common_divisor, on_device, step_numbers, steps_per_call
 )
@@ -106,6 +108,25 @@ def test_a_loss_that_is_not_finite_ends_the_training(value):
         watch.on_train_batch_end(1, {**LOSSES, "g_loss": value})
     with pytest.raises(FloatingPointError, match=r"at step 8 \(epoch 2\)"):
         watch.on_epoch_end(1, {**LOSSES, "g_loss": value})
+
+
+def test_ctrl_c_that_keras_swallows_ends_the_training_all_the_same():
+    class Interrupted(float):
+        def __float__(self):
+            if not interrupted.is_set():
+                signal.raise_signal(signal.SIGINT)
+            return 0.5
+
+    callbacks = keras.callbacks.CallbackList([WatchLosses(steps_per_epoch=4)])
+    callbacks.on_epoch_begin(0)
+    callbacks.on_train_batch_end(0, LOSSES)
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            callbacks.on_train_batch_end(1, {**LOSSES, "c_loss": Interrupted(0.5)})
+    finally:
+        signal.signal(signal.SIGINT, before)
+        interrupted.clear()
 
 
 @pytest.mark.parametrize("seconds, words", [(20, "less than a minute"), (100, "about 2 min"), (3600, "about 1 h"),
