@@ -9,5 +9,6 @@
     pack.py              new results into the files that are kept: python -m sgan.studies.pack
     tables.py            what is made of finished runs: CSV and table
     pictures.py          and a picture
+    own_data.py          whether unlabelled images help on your own data: python -m sgan.studies.own_data --data mine
     development.py       images to develop a recipe on: python -m sgan.studies.development FILE.npz
 """

@@ -1,0 +1,167 @@
+"""Do the unlabelled images help on your own images? Five folds of the labelled ones give an answer.
+
+    python -m sgan.studies.own_data --data mine
+
+The tuned SGAN, and the same network without the unlabelled images, are trained five times each, with four fifths of the
+labelled images, and predict the last fifth, which is trained on in no way, not even without labels. So each labelled
+image is predicted once by a classifier that has not seen it. Whether the two differ by more than chance is said by the
+exact McNemar test: of the images that only one of the two gets right, both are as likely to get each if neither is
+better (McNemar 1947, Psychometrika 12).
+"""
+
+import math
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar
+
+if not __package__:  # run by its path instead of with -m
+    sys.path[0] = str(Path(__file__).parents[2])
+
+import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
+
+if __name__ == "__main__":
+    sgan.begin_script()
+
+import keras
+import numpy as np
+
+from sgan.command_line import ArgumentParser, InputError, add_options, check_values, option, run_command
+from sgan.data import DataSettings, default_labels
+from sgan.evaluation import predict_classes
+from sgan.files import printable
+from sgan.training_loop import WatchLosses, in_words, set_up_device, step_numbers
+from sgan.tuned import TunedSettings, TunedSGAN
+from sgan_mnist import select_supervised_samples
+
+FOLDS = 5
+LEVEL = 0.05  # a difference is believed where chance would make one as large less often than this
+TRAININGS = {"with the unlabelled images": "nothing", "without them": "unlabelled-images"}  # what is left out
+
+
+@dataclass
+class OwnDataSettings(DataSettings):
+    """Train with and without the unlabelled images on five folds of the labelled ones, and say which is better."""
+
+    epochs: int = option(TunedSettings.epochs, f"of {TunedSettings.steps_per_epoch} steps each, of each of the "
+                                               f"{2 * FOLDS} trainings", least=1)
+    seed: int = option(0, "seed for weights, noise, order and folds", least=0)
+    COMMAND: ClassVar = "python -m sgan.studies.own_data"
+
+    def check(self):
+        super().check()
+        if self.validation_split:
+            raise InputError(f"--validation-split {self.validation_split}: each fold is held out already; leave it out")
+
+
+def make_folds(labels, seed):
+    """Share labelled images out to FOLDS folds, each class as evenly as possible.
+
+    Args:
+        labels: (n,) class numbers.
+        seed: of the order in which the images of a class are shared out.
+
+    Returns:
+        (n,) numbers of folds, 0 to FOLDS - 1.
+
+    Raises:
+        InputError: fewer images than folds, or a class with a single image, which could not be trained on.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    if len(labels) < FOLDS or counts.min() < 2:
+        raise InputError(f"{FOLDS} folds need at least {FOLDS} labelled images and two of each class, but class "
+                         f"{classes[counts.argmin()]} has {counts.min()}; label more of it, or see --labels")
+    by_class = np.lexsort((np.random.default_rng((seed, FOLDS)).permutation(len(labels)), labels))
+    folds = np.empty(len(labels), int)
+    folds[by_class] = np.arange(len(labels)) % FOLDS
+    return folds
+
+
+def train_and_predict(settings, without, dataset, rows, held_out):
+    """Train on the labelled images `rows` but for those `held_out`, and predict the latter: (n,) class numbers."""
+    keras.utils.set_random_seed(settings.seed)
+    tuned = TunedSettings(seed=settings.seed, without=without)
+    steps = settings.epochs * tuned.steps_per_epoch
+    training_rows = np.setdiff1d(rows, held_out)
+    labelled = dataset.train_images[training_rows], dataset.train_labels[training_rows]
+    fold = dataset.set_apart(training_rows, held_out)
+    training = TunedSGAN(tuned, labelled, fold.train_images, dataset.n_classes, steps)
+    training.compile(optimizer=None)
+    training.fit(step_numbers(steps), shuffle=False, verbose=0, callbacks=[WatchLosses(steps)])
+    predicted = predict_classes(training.c_model, dataset.train_images, held_out)
+    keras.backend.clear_session()
+    return predicted
+
+
+def mcnemar(first, second):
+    """The exact McNemar test of two classifiers on the same images.
+
+    Args:
+        first, second: (n,) booleans: whether each was right.
+
+    Returns:
+        How many images only the first got right, how many only the second, and how probable a difference at least as
+        large would be if both were equally good (two-sided).
+    """
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    n = only_first + only_second
+    tail = sum(math.comb(n, k) for k in range(min(only_first, only_second) + 1)) / 2**n
+    return only_first, only_second, min(1.0, 2 * tail)
+
+
+def verdict(right):
+    """A sentence from {name of the training: (n,) booleans}, which of two trainings is better."""
+    (first, first_right), (second, second_right) = right.items()
+    only_first, only_second, p = mcnemar(first_right, second_right)
+    counts = f"right only {first}: {only_first}, only {second}: {only_second}; exact McNemar test, p = {p:.2g}"
+    if p >= LEVEL:
+        return f"Too few images to tell which is better ({counts})."
+    return f"The classifier is better {first if only_first > only_second else second} ({counts})."
+
+
+def table(labels, class_names, right):
+    """Lines: how many labelled images of each class, and of all, were right in each training."""
+    lines = [f"{'class':20} {'labelled':>9}" + "".join(f" {name:>26}" for name in right)]
+    for k, name in [*enumerate(class_names), (None, "all")]:
+        chosen = labels == k if k is not None else np.full(len(labels), True)
+        lines.append(f"{printable(name)[:20]:20} {chosen.sum():9,}"
+                     + "".join(f" {each[chosen].sum():20,} right" for each in right.values()))
+    return lines
+
+
+def main(argv=None):
+    """Make the ten trainings and print a table and the verdict."""
+    parser = ArgumentParser(prog=OwnDataSettings.COMMAND, description=OwnDataSettings.__doc__)
+    add_options(parser, OwnDataSettings)
+    settings = OwnDataSettings(**vars(parser.parse_args(argv)))
+    check_values(settings)
+    settings.check()
+    print(f"Device: {set_up_device()}")
+    dataset = settings.load()
+    number = settings.labels or default_labels(dataset)
+    rows = select_supervised_samples(dataset.train_labels, None if number == "all" else number, dataset.n_classes,
+                                     settings.label_seed)
+    labels = dataset.train_labels[rows]
+    folds = make_folds(labels, settings.seed)
+    print(f"Data: {dataset.name}, {len(dataset.train_images):,} training images, {len(rows):,} of them with their "
+          "labels")
+
+    began, done = time.perf_counter(), 0
+    right = {name: np.zeros(len(rows), bool) for name in TRAININGS}
+    for fold in range(FOLDS):
+        held_out = folds == fold
+        for name, without in TRAININGS.items():
+            predicted = train_and_predict(settings, without, dataset, rows, rows[held_out])
+            right[name][held_out] = predicted == labels[held_out]
+            done += 1
+            left = (time.perf_counter() - began) / done * (2 * FOLDS - done)
+            print(f"fold {fold + 1} of {FOLDS}, {name}: {right[name][held_out].sum()} of {held_out.sum()} right"
+                  + (f"; {in_words(left)} left" if left else ""), flush=True)
+
+    print("\n".join(table(labels, dataset.class_names, right)))
+    print(verdict(right))
+
+
+if __name__ == "__main__":
+    run_command(main)

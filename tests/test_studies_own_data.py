@@ -1,0 +1,81 @@
+"""sgan/studies/own_data.py: folds, the exact McNemar test, and the whole command."""
+
+import numpy as np
+import pytest
+
+from sgan.command_line import InputError
+from sgan.studies import own_data
+from sgan.studies.own_data import main, make_folds, mcnemar, verdict
+
+
+def booleans(both, only_first, only_second, neither):
+    """Which of so many images two classifiers got right."""
+    first = [True] * both + [True] * only_first + [False] * only_second + [False] * neither
+    second = [True] * both + [False] * only_first + [True] * only_second + [False] * neither
+    return np.array(first), np.array(second)
+
+
+def test_folds_are_as_equal_as_possible_in_all_and_in_each_class():
+    labels = np.repeat([0, 1, 2], [11, 7, 2])
+    folds = make_folds(labels, seed=0)
+    assert np.bincount(folds).tolist() == [4] * 5
+    for k in range(3):
+        counts = np.bincount(folds[labels == k], minlength=5)
+        assert counts.max() - counts.min() <= 1
+    assert (folds != make_folds(labels, seed=1)).any()
+    np.testing.assert_array_equal(folds, make_folds(labels, seed=0))
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 1, 1], [0, 0, 0, 0, 0, 1]])
+def test_too_few_labelled_images_for_folds_are_refused(labels):
+    with pytest.raises(InputError, match="two of each class"):
+        make_folds(np.array(labels), seed=0)
+
+
+@pytest.mark.parametrize("only_first, only_second, p", [(0, 0, 1), (3, 3, 1), (5, 0, 0.0625), (6, 0, 0.03125),
+                                                        (1, 8, 0.0390625), (10, 2, 0.03857421875)])
+def test_mcnemar_is_the_two_sided_sign_test_of_the_images_that_one_got_right(only_first, only_second, p):
+    assert mcnemar(*booleans(20, only_first, only_second, 7)) == (only_first, only_second, p)
+
+
+@pytest.mark.parametrize("only_first, only_second, sentence", [
+    (5, 0, "Too few images to tell which is better"), (6, 0, "The classifier is better with it"),
+    (1, 8, "The classifier is better without it"),
+])
+def test_the_verdict_follows_the_test(only_first, only_second, sentence):
+    right = dict(zip(("with it", "without it"), booleans(20, only_first, only_second, 7)))
+    assert verdict(right).startswith(sentence)
+
+
+def test_held_out_images_are_not_trained_on_in_any_way(monkeypatch, small_dataset):
+    seen = []
+
+    class Watched(own_data.TunedSGAN):
+        def __init__(self, settings, labelled, unlabelled_images, *others):
+            seen.append((len(labelled[0]), {image.tobytes() for image in unlabelled_images}))
+            super().__init__(settings, labelled, unlabelled_images, *others)
+
+    monkeypatch.setattr(own_data, "TunedSGAN", Watched)
+    monkeypatch.setattr(own_data.TunedSettings, "steps_per_epoch", 2)
+    rows, held_out = np.arange(0, 100, 2), np.arange(0, 100, 10)
+    settings = own_data.OwnDataSettings(epochs=1)
+    predicted = own_data.train_and_predict(settings, "nothing", small_dataset, rows, held_out)
+    (n_labelled, unlabelled), = seen
+    assert predicted.shape == (10,) and n_labelled == 40
+    assert not {small_dataset.train_images[row].tobytes() for row in held_out} & unlabelled
+
+
+@pytest.mark.slow
+def test_the_command_compares_both_trainings_on_every_labelled_image(monkeypatch, capsys, small_digits):
+    monkeypatch.setattr(own_data.TunedSettings, "steps_per_epoch", 2)
+    monkeypatch.setattr(own_data, "FOLDS", 2)
+    main(["--data", str(small_digits), "--labels", "20", "--epochs", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("fold ") for line in lines) == 4
+    assert next(line for line in lines if line.startswith("all")).split()[1] == "20"
+    assert "exact McNemar test, p = " in lines[-1]
+
+
+def test_a_validation_split_is_refused(small_digits):
+    with pytest.raises(InputError, match="each fold is held out already"):
+        main(["--data", str(small_digits), "--validation-split", "0.2"])
