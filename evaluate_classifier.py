@@ -291,8 +291,8 @@ def parse_arguments(argv):
                         help="write what --predict finds into a table, the least confident first")
     parser.add_argument("--whole", action="store_true",
                         help="scale the whole picture, where otherwise one digit would be cut out of it")
-    parser.add_argument("--invert", action="store_true", help="the pictures show dark ink on light paper (otherwise found "
-                                                              "out, except with --whole)")
+    parser.add_argument("--invert", action="store_true",
+                        help="the pictures show dark ink on light paper (otherwise found out, except with --whole)")
     args = parser.parse_intermixed_args(argv)
     if args.predict and (args.data or args.confusion):
         parser.error("--predict only reads pictures: it goes without --data and --confusion")

@@ -12,7 +12,7 @@ better (McNemar 1947, Psychometrika 12).
 import math
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
