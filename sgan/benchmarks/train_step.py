@@ -1,6 +1,7 @@
 """How fast is the training step, and why not faster?
 
-    python -m sgan.benchmarks.train_step [--quick]
+    python -m sgan.benchmarks.train_step
+    python -m sgan.benchmarks.train_step --line     how fast sgan_mnist.py trains here, also on a GPU: a line to paste
 
 Times, in alternation (A B C D A B C D ...), so that all suffer alike from whatever else the machine does:
 
@@ -11,10 +12,10 @@ Times, in alternation (A B C D A B C D ...), so that all suffer alike from whate
     step, plain convolutions      the same without fast_convolution.py
     matrix product                4096 x 2048 by 2048 x 2048, float32: the best that these cores can do
 
-and measures the four updates, evaluation, memory and the way to the first step. Writes results/train_step.csv.
+and measures the four updates, evaluation, memory and the way to the first step. Writes results/train_step.csv. The long
+form is for a CPU: its two processes would both want a GPU's memory.
 """
 
-import argparse
 import contextlib
 import csv
 import io
@@ -29,6 +30,13 @@ from pathlib import Path
 
 if not __package__:  # run by its path instead of with -m
     sys.path[0] = str(Path(__file__).parents[2])
+
+import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
+
+if __name__ == "__main__":
+    sgan.begin_script()
+
+from sgan.command_line import ArgumentParser, run_command
 
 ROOT = Path(__file__).parents[2]
 
@@ -206,6 +214,26 @@ def time_steps(rounds):
     return {name: statistics.median(times) for name, times in taken.items()}, sgan
 
 
+def line_to_paste(rounds):
+    """Device, versions, and the median milliseconds of a step of sgan_mnist.py as `fit` makes it, in one line."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from sgan.training_loop import set_up_device, step_numbers, steps_per_call
+
+    device, several = set_up_device(), steps_per_call(600)
+    sgan = make_sgan(np.random.default_rng(0).integers(0, 256, (60_000, 28, 28, 1), "uint8"))
+    sgan.compile(optimizer=None, steps_per_execution=several)
+    train_function = sgan.make_train_function() or sgan.train_function
+    numbers = iter(step_numbers((rounds + 1) * several))
+    _, *taken = seconds(lambda: float(train_function(numbers)["g_loss"]), rounds + 1)  # the first call compiles
+    step = statistics.median(taken) / several
+    return (f"{device}; TensorFlow {tf.__version__}, Keras {keras.__version__}, Python {platform.python_version()}: "
+            f"{1000 * step:.1f} ms a step, {sgan.batch_size / step:,.0f} images/s "
+            f"(median of {rounds} calls of {several} steps, {sgan.batch_size} images each)")
+
+
 def count_calls(sgan, steps):
     """How often `fit` calls the device in so many steps: each time on a CPU, seldom on a GPU."""
     import keras
@@ -265,11 +293,16 @@ def time_evaluation(c_model, n_images, rounds):
     return {size: statistics.median(times) for size, times in taken.items()}, default
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def main(argv=None):
+    parser = ArgumentParser(prog="python -m sgan.benchmarks.train_step", description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few rounds and fewer images: a smoke run")
-    quick = parser.parse_args().quick
+    parser.add_argument("--line", action="store_true", help="only how fast sgan_mnist.py trains here: a line to paste")
+    args = parser.parse_args(argv)
+    quick = args.quick
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    if args.line:
+        print(line_to_paste(rounds=1 if quick else 15))
+        return
     rows = []
 
     def report(name, value, unit, remark=""):
@@ -325,4 +358,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)
