@@ -12,7 +12,7 @@ import h5py
 
 from sgan.command_line import InputError
 
-MOST_JSON = 2**24  # a run.json that names a million label indices
+MOST_TEXT = 2**24  # bytes: a run.json that names a million label indices
 
 
 def expand(path):
@@ -39,13 +39,23 @@ def regular_file(path):
     return path
 
 
-def read_json(path):
-    """What a JSON file of at most MOST_JSON bytes holds. Raises InputError where that is impossible."""
+def read_text(path):
+    """The text of a file of at most MOST_TEXT bytes, UTF-8. Raises InputError where that is impossible."""
     path = regular_file(path)
-    if path.stat().st_size > MOST_JSON:
-        raise InputError(f"{path}: is larger than {MOST_JSON // 2**20} MB")
+    if path.stat().st_size > MOST_TEXT:
+        raise InputError(f"{path}: is larger than {MOST_TEXT // 2**20} MB")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not a text file ({first_line(error)})") from None
+
+
+def read_json(path):
+    """What such a file holds as JSON. Raises InputError where that is impossible."""
+    try:
+        return json.loads(read_text(path))
+    except InputError:
+        raise
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not readable JSON ({first_line(error)})") from None
 
@@ -69,6 +79,7 @@ def written_whole(path):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
+    temporary.unlink(missing_ok=True)  # a killed process has left it, or it is a link or a pipe
     try:
         yield temporary
         flush_to_disk(temporary)

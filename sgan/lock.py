@@ -25,14 +25,19 @@ def is_held(file, path):
         return False
 
 
+def open_itself(path, flags):
+    """An opener for `open`: not what a link points to, and without waiting for the other end of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+
+
 @contextlib.contextmanager
 def locked(path):
     """Hold the file `path` locked, and delete it at the end. Yields the open file.
 
-    Raises BlockingIOError where another process holds it.
+    Raises BlockingIOError where another process holds it, another OSError where it is a link or a pipe.
     """
     while True:
-        file = open(path, "w")
+        file = open(path, "a", opener=open_itself)
         try:
             take(file)
         except OSError as error:

@@ -12,6 +12,7 @@ The state carries the run's id, settings and label indices, too: a record that d
 
 import contextlib
 import csv
+import io
 import json
 import math
 import operator
@@ -19,6 +20,7 @@ import platform
 import re
 import sys
 import uuid
+import zipfile
 from dataclasses import asdict, fields, replace
 
 import h5py
@@ -29,12 +31,14 @@ import tensorflow as tf
 
 from sgan.command_line import ArgumentParser, InputError, add_options, check_values, flag
 from sgan.data import default_labels, split_validation
-from sgan.files import expand, read_json, written_whole
+from sgan.files import expand, first_line, read_json, read_text, written_whole
 from sgan.lock import is_held, locked
 from sgan.training_loop import set_up_device
 
 DATA = "source", "fingerprint", "warning"  # of a record: where the images are, their hash, what to say about them
 ROWS = "label_indices", "validation_indices"  # of a record: row numbers among the training images
+
+ACCURACIES = {"train_accuracy", "validation_accuracy", "test_accuracy"}  # of a history, as far as there are such sets
 
 
 def versions():
@@ -124,9 +128,11 @@ class RunFolder:
         try:
             self.record = read_json(path)
             data = self.record["data"]
-            for text in self.record["id"], self.record["settings"]["out"], *map(data.get, DATA):
+            for text in self.record["id"], self.record["device"], self.record["settings"]["out"], *map(data.get, DATA):
                 if type(text) is not str:
                     raise TypeError(f"{text!r} is not a string")
+            if type(self.record["versions"]) is not dict:
+                raise TypeError("versions")
             for name in ROWS:
                 self.record[name] = [operator.index(row) for row in self.record[name]]
             if type(self.record.setdefault("resumed", [])) is not list:
@@ -134,7 +140,8 @@ class RunFolder:
         except InputError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"--resume: {path} is not the record of a run of this version: {error!r}") from None
+            raise InputError(f"--resume: {path} is not the record of a run of this version: "
+                             f"{first_line(repr(error))}") from None
 
     def resumed_settings(self, given):
         """The settings of the run, with what MAY_CHANGE as it is `given`. InputError for any other difference.
@@ -219,24 +226,27 @@ class RunFolder:
                 raise InputError(f"--resume: {path} is missing, but {leftovers[-1]} is there, which would be "
                                  "overwritten; restore the state, or start a new run in another --out")
             return
+        variables = state_of(sgan)
         try:
             if not path.is_file():
                 raise ValueError("not a regular file")
+            with zipfile.ZipFile(path) as archive:
+                if sum(member.file_size for member in archive.infolist()) > most_bytes(variables.values()):
+                    raise ValueError("it holds more than the state of these networks")
             with np.load(path) as state:
                 names = sorted(set(state.files) - {"run"})
-                values = [state[name] for name in names]
+                values = [np.asarray(state[name]) for name in names]
                 saved = json.loads(str(state["run"]))
             history = saved.pop("history")
-            check_history(history)
+            check_history(history, {mean.name for mean in sgan.metrics})
         except Exception as error:  # a damaged zip file raises many kinds
-            raise InputError(f"--resume: cannot read {path}: {error}") from None
+            raise InputError(f"--resume: cannot read {path}: {first_line(error)}") from None
         for name, value in self.identity().items():
             if saved.get(name) != value:
                 raise InputError(f"--resume: {path} and run.json do not belong together: their {name} differ")
         if not agrees(self.path / "history.csv", history):
             raise InputError(f"--resume: {self.path / 'history.csv'} is not the history of this run's state; "
                              "move it away to go on")
-        variables = state_of(sgan)
         if describe(zip(names, values)) != describe(variables.items()):
             raise InputError(f"--resume: {path} belongs to other networks than this program's")
         for variable, value in zip(variables.values(), values):
@@ -249,25 +259,43 @@ def state_of(sgan):
     return {f"{i:03d} {variable.path}": variable for i, variable in enumerate(sgan.state_variables())}
 
 
+def most_bytes(variables):
+    """More than a state with these variables takes."""
+    return sum(np.dtype(variable.dtype).itemsize * math.prod(variable.shape) + 1000 for variable in variables) + 2**26
+
+
 def describe(state):
-    """Name and shape of each variable, without the numbers that Keras adds where a process has several of a name."""
-    return [(re.sub(r"_\d+(?=/|$)", "", name), tuple(value.shape)) for name, value in state]
+    """Name, shape and type of each variable, without the numbers that Keras adds where a process has several of a
+    name."""
+    return [(re.sub(r"_\d+(?=/|$)", "", name), tuple(value.shape), str(value.dtype)) for name, value in state]
 
 
-def check_history(history):
-    """Raise ValueError for what is not a list of whole rows, one for each epoch from 1 on."""
+def check_history(history, metrics):
+    """Raise ValueError for what is not a list of whole rows with these metrics, one for each epoch from 1 on."""
+    if type(history) is not list:
+        raise ValueError("its history is not a list")
+    needed = {"epoch", "step", "seconds", *metrics}
     for number, row in enumerate(history, start=1):
-        if row["epoch"] != number or row.keys() != history[0].keys() or not all(map(math.isfinite, row.values())):
+        if (row.keys() != history[0].keys() or not needed <= row.keys() <= needed | ACCURACIES
+                or not all(type(value) in (int, float) and math.isfinite(value) for value in row.values())
+                or row["epoch"] != number or row["step"] != number * history[0]["step"]
+                or type(row["step"]) is not int):
             raise ValueError(f"row {number} of its history is damaged")
 
 
 def agrees(path, history):
-    """Whether a history.csv begins with these rows; it may be an epoch ahead, and need not be there."""
-    if not history or not path.exists():
+    """Whether a history.csv begins with these rows; it may be an epoch ahead, and need not be there.
+
+    Raises InputError where it is no text file.
+    """
+    if not path.exists():
         return True
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return rows[:len(history)] == [{name: str(value) for name, value in row.items()} for row in history]
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+    except csv.Error:
+        return False
+    return (rows[:len(history)] == [{name: str(value) for name, value in row.items()} for row in history]
+            and len(rows) <= len(history) + 1)
 
 
 def allowed_changes(settings_class):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from sgan import files
 from sgan.command_line import InputError
-from sgan.files import MOST_JSON, expand, first_line, printable, read_json, regular_file, save_model, written_whole
+from sgan.files import MOST_TEXT, expand, first_line, printable, read_json, regular_file, save_model, written_whole
 from sgan.plots import save_image_grid, save_training_curves
 
 
@@ -88,14 +88,14 @@ def test_only_files_that_end_are_read(tmp_path):
 @pytest.mark.parametrize("content", [b"{", b"[" * 10**6, b"\xff", b"9" * 10_000, b""])
 def test_json_that_cannot_be_read_is_one_line(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
-    with pytest.raises(InputError, match="is not readable JSON") as caught:
+    with pytest.raises(InputError, match="is not readable JSON|is not a text file") as caught:
         read_json(tmp_path / "a.json")
     assert "\n" not in str(caught.value)
 
 
 def test_json_has_a_largest_size(tmp_path):
     text = json.dumps({"a": "é" * 100}, ensure_ascii=False)
-    (tmp_path / "a.json").write_text(text + " " * (MOST_JSON - len(text.encode())), encoding="utf-8")
+    (tmp_path / "a.json").write_text(text + " " * (MOST_TEXT - len(text.encode())), encoding="utf-8")
     assert read_json(tmp_path / "a.json") == {"a": "é" * 100}
     with open(tmp_path / "a.json", "a") as file:
         file.write(" ")

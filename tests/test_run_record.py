@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
 
 from sgan.command_line import InputError
+from sgan.files import MOST_TEXT
 from sgan_mnist import main
 
 LABELS = np.array([0, 1, 2, -1] * 10)  # so that every fourth image has no label
@@ -36,7 +38,7 @@ def refusal(run):
     with pytest.raises(InputError) as caught:
         main(["--out", str(run), "--resume"])
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
     return str(caught.value)
 
 
@@ -100,6 +102,8 @@ def test_settings(run, name, value, words):
     ("data", "fingerprint", "0", "does not hold the images and labels that the run began with"),
     ("data", "source", KeyError, "not the record of a run"), ("data", "source", 3, "not the record of a run"),
     ("data", "warning", ["x"], "not the record of a run"), (None, "resumed", 3, "not the record of a run"),
+    (None, "versions", [], "not the record of a run"), (None, "device", None, "not the record of a run"),
+    (None, "id", list(range(10_000)), "not the record of a run"),
     ("data", "source", "gone.npz", "no such file: gone.npz"),
 ])
 def test_the_rest_of_the_record(run, part, name, value, words):
@@ -132,19 +136,57 @@ def test_the_state_of_another_run(run, finished, tmp_path):
     assert "do not belong together: their settings differ" in refusal(run)
 
 
-@pytest.mark.parametrize("change, words", [
-    (lambda row: row.pop("c_loss"), "history.csv is not the history"), (lambda row: row.update(epoch=2), "damaged"),
-    (lambda row: row.update(c_loss=float("nan")), "damaged"), (lambda row: row.update(c_loss="high"), "cannot read"),
-    (lambda row: row.clear(), "cannot read"), (lambda row: row.update(c_loss=7.5), "history.csv is not the history"),
-])
-def test_a_history_in_the_state_that_is_not_one_of_whole_rows(run, change, words):
+def change_state(run, change):
+    """Rewrite the state; `change(arrays, of_the_run)` changes its arrays and the dictionary beside them."""
     with np.load(run / "state.npz") as state:
         arrays = dict(state)
     of_the_run = json.loads(str(arrays.pop("run")))
-    change(of_the_run["history"][0])
+    change(arrays, of_the_run)
     np.savez(run / "state.npz", run=json.dumps(of_the_run), **arrays)
+
+
+@pytest.mark.parametrize("change, words", [
+    (lambda row: row.pop("c_loss"), "damaged"), (lambda row: row.update(epoch=2), "damaged"),
+    (lambda row: row.update(c_loss=float("nan")), "damaged"), (lambda row: row.update(c_loss="high"), "damaged"),
+    (lambda row: row.update(c_loss=True), "damaged"), (lambda row: row.update(step=1.0), "damaged"),
+    (lambda row: row.update(loss=1.0), "damaged"), (lambda row: row.pop("step"), "damaged"),
+    (lambda row: row.clear(), "damaged"), (lambda row: row.update(c_loss=7.5), "history.csv is not the history"),
+])
+def test_a_history_in_the_state_that_is_not_one_of_whole_rows(run, change, words):
+    change_state(run, lambda arrays, of_the_run: change(of_the_run["history"][0]))
     message = refusal(run)
     assert message.startswith("--resume: ") and words in message
+    (run / "history.csv").unlink()
+    if words == "damaged":
+        assert words in refusal(run)
+
+
+@pytest.mark.parametrize("history, words", [({}, "not a list"), (None, "not a list"), ([], "history.csv is not")])
+def test_a_history_in_the_state_that_is_none(run, history, words):
+    (run / "history.csv").write_text((run / "history.csv").read_text() + "2,2\n")
+    change_state(run, lambda arrays, of_the_run: of_the_run.update(history=history))
+    assert words in refusal(run)
+
+
+@pytest.mark.parametrize("kind", ["<U4", "float64", "bool"])
+def test_a_state_of_another_type(run, kind):
+    def change(arrays, of_the_run):
+        name = next(name for name in arrays if name.endswith("kernel"))
+        arrays[name] = arrays[name].astype(kind)
+
+    change_state(run, change)
+    assert "belongs to other networks" in refusal(run)
+
+
+def test_a_state_that_is_too_large_or_holds_something_else(run):
+    with zipfile.ZipFile(run / "state.npz", "a") as archive:
+        archive.writestr("notes.txt", "hello")
+    assert "belongs to other networks" in refusal(run)
+    with zipfile.ZipFile(run / "state.npz", "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("more.npy", bytes(100_000_000))
+    assert "holds more than the state of these networks" in refusal(run)
+    (run / "state.npz").write_text("no zip file")
+    assert "not a zip file" in refusal(run)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
@@ -152,6 +194,39 @@ def test_a_state_that_is_a_pipe_is_not_waited_for(run):
     (run / "state.npz").unlink()
     os.mkfifo(run / "state.npz")
     with pytest.raises(InputError, match="cannot read .*state.npz: not a regular file"):
+        main(["--out", str(run), "--resume"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_a_history_file_that_is_no_text(run):
+    path = run / "history.csv"
+    for content in (bytes(range(256)), b"epoch\n" + 200_000 * b"1", b"epoch\0", b"", b" " * (MOST_TEXT + 1)):
+        path.write_bytes(content)
+        assert "history.csv" in refusal(run)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(InputError, match="history.csv: is not a file but a pipe"):
+        main(["--out", str(run), "--resume"])
+
+
+def test_links_in_the_folder_of_a_run_are_not_followed(run):
+    """Nobody who packs a folder chooses which files are overwritten."""
+    other = run.parent / "other"
+    other.write_text("of somebody")
+    (run / ".run.partial.json").symlink_to(other)
+    main(["--out", str(run), "--resume"])
+    (run / ".lock").symlink_to(other)
+    with pytest.raises(OSError, match="lock"):
+        main(["--out", str(run), "--resume"])
+    assert other.read_text() == "of somebody"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_pipes_in_the_folder_of_a_run_are_not_waited_for(run):
+    os.mkfifo(run / ".run.partial.json")
+    main(["--out", str(run), "--resume"])
+    os.mkfifo(run / ".lock")
+    with pytest.raises(OSError, match="lock"):
         main(["--out", str(run), "--resume"])
 
 
