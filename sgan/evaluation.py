@@ -31,6 +31,11 @@ def accuracy(c_model, images, labels):
     return float((predict_classes(c_model, images, known) == labels[known]).mean())
 
 
+def balanced_accuracy(predicted, labels):
+    """Mean over the classes among the labels (n,) of the share of each that is predicted right, 0..1."""
+    return float(np.mean([(predicted[labels == k] == k).mean() for k in np.unique(labels)]))
+
+
 def measure(c_model, dataset):
     """Measure a classifier on every set of a `Dataset`.
 

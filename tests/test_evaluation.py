@@ -7,7 +7,7 @@ import pytest
 from sgan import memory
 from sgan.command_line import InputError
 from sgan.data import Dataset
-from sgan.evaluation import accuracy, at_once, class_table, measure, predict_classes
+from sgan.evaluation import accuracy, at_once, balanced_accuracy, class_table, measure, predict_classes
 from sgan.memory import MAPPED, PROGRAM, available_memory, check_training, hard_limit
 from sgan_mnist import main
 
@@ -35,6 +35,10 @@ def shades(*values):
 ])
 def test_large_images_are_handled_fewer_at_once(n, shape, at_a_time):
     assert at_once(n, shape) == at_a_time
+
+
+def test_balanced_accuracy_is_the_mean_over_the_classes_that_are_there():
+    assert balanced_accuracy(np.array([0, 0, 0, 1, 1]), np.array([0, 0, 0, 0, 2])) == pytest.approx((0.75 + 0) / 2)
 
 
 def test_classes_are_those_of_the_rows_in_their_order_batch_by_batch():

@@ -4,6 +4,7 @@
     workers.py           runs side by side, each in a process
     run.py               one run: python -m sgan.studies.run ...
     supervised_only.py   the baseline: the same classifier trained on the labelled images only
+    baselines.py         methods without a network: python -m sgan.studies.baselines
     article.py           the second article's model
     results.py           where finished runs are kept
     pack.py              new results into the files that are kept: python -m sgan.studies.pack

@@ -1,0 +1,105 @@
+"""What methods without any network reach on the same label splits: logistic regression, SVM, LabelSpreading.
+
+    pip install scikit-learn
+    python -m sgan.studies.baselines --data usps.npz --labels 100 --first-split 31
+
+All three see the first 50 principal components of the training images, which need no labels, and have scikit-learn's
+default settings; LabelSpreading (Zhou et al. 2004, Learning with local and global consistency) looks at up to 5,000 of
+the unlabelled images, too. Writes RESULTS/baselines-DATA-Nlabels.csv, a row for each split, and prints the means.
+"""
+
+import csv
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+if not __package__:  # run by its path instead of with -m
+    sys.path[0] = str(Path(__file__).parents[2])
+
+import sgan
+
+if __name__ == "__main__":
+    sgan.begin_script()
+
+import numpy as np
+
+from sgan.command_line import ArgumentParser, InputError, at_least, run_command
+from sgan.data import load_real_samples
+from sgan.evaluation import balanced_accuracy
+from sgan.files import expand, written_whole
+from sgan_mnist import select_supervised_samples
+
+COMPONENTS, UNLABELLED = 50, 5000
+
+
+def predictions(features, rows, labels, test_features, seed):
+    """{method: (m,) predicted classes of the test images} of the three methods.
+
+    Args:
+        features: (N, COMPONENTS), of all training images.
+        rows: (n,) numbers of the labelled ones, and `labels`, (n,), their classes.
+        test_features: (m, COMPONENTS).
+        seed: of the choice of unlabelled images.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.semi_supervised import LabelSpreading
+    from sklearn.svm import SVC
+
+    others = np.setdiff1d(np.arange(len(features)), rows)
+    others = np.random.default_rng(seed).permutation(others)[:UNLABELLED]
+    every = np.concatenate([features[rows], features[others]])
+    known = np.concatenate([labels, np.full(len(others), -1)])
+    return {"logistic regression": LogisticRegression(max_iter=1000).fit(features[rows], labels).predict(test_features),
+            "SVM": SVC().fit(features[rows], labels).predict(test_features),
+            "LabelSpreading": LabelSpreading("knn").fit(every, known).predict(test_features)}
+
+
+def mean_and_spread(values):
+    """Accuracies, 0..1, in words: "82.00 ± 1.23 % (n = 5)"; a single one has no standard deviation."""
+    spread = f" ± {100 * np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
+    return f"{100 * np.mean(values):.2f}{spread} % (n = {len(values)})"
+
+
+def main(argv=None):
+    """Measure the methods on the label splits that the command line names."""
+    parser = ArgumentParser(prog="python -m sgan.studies.baselines", description=__doc__.split("\n")[0])
+    parser.add_argument("--data", default="mnist", help="mnist, synthetic, a folder or FILE.npz (default: %(default)s)")
+    parser.add_argument("--labels", type=at_least(int, 1), default=100, help="(default: %(default)s)")
+    parser.add_argument("--first-split", type=at_least(int, 0), default=0, help="the first label seed "
+                        "(default: %(default)s)")
+    parser.add_argument("--splits", type=at_least(int, 1), default=5, help="(default: %(default)s)")
+    parser.add_argument("--results", type=expand, default="results", metavar="FOLDER", help="(default: %(default)s)")
+    args = parser.parse_args(argv)
+    if not find_spec("sklearn"):
+        raise InputError("these methods need another package: pip install scikit-learn")
+    from sklearn.decomposition import PCA
+
+    dataset = load_real_samples(args.data)
+    if dataset.test_images is None:
+        raise InputError(f"--data {args.data}: has no test set, and the methods are measured on one")
+    flat = dataset.train_images.reshape(len(dataset.train_images), -1) / 255
+    components = PCA(min(COMPONENTS, *flat.shape), random_state=0).fit(flat)
+    features = components.transform(flat)
+    test_features = components.transform(dataset.test_images.reshape(len(dataset.test_images), -1) / 255)
+
+    table = []
+    for split in range(args.first_split, args.first_split + args.splits):
+        rows = select_supervised_samples(dataset.train_labels, args.labels, dataset.n_classes, split)
+        for method, predicted in predictions(features, rows, dataset.train_labels[rows], test_features, split).items():
+            table.append({"method": method, "labels": args.labels, "label_seed": split,
+                          "test_accuracy": (predicted == dataset.test_labels).mean(),
+                          "balanced_test_accuracy": balanced_accuracy(predicted, dataset.test_labels)})
+    path = args.results / f"baselines-{Path(dataset.name).stem}-{args.labels}labels.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=table[0])
+        writer.writeheader()
+        writer.writerows(table)
+    for method in dict.fromkeys(row["method"] for row in table):
+        print(f"{method:20}", *(f"{name} {mean_and_spread([row[name] for row in table if row['method'] == method])}"
+                                for name in ("test_accuracy", "balanced_test_accuracy")))
+    print(f"written: {path}")
+
+
+if __name__ == "__main__":
+    run_command(main)

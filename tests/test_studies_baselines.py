@@ -1,0 +1,51 @@
+"""sgan/studies/baselines.py: methods without a network, on the same label splits."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from sgan.command_line import InputError
+from sgan.data import load_real_samples
+from sgan.studies import baselines
+from sgan.studies.baselines import main, mean_and_spread
+
+
+def test_each_method_is_measured_on_each_split(digits_file, tmp_path, capsys):
+    main(["--data", str(digits_file), "--labels", "100", "--first-split", "3", "--splits", "2",
+          "--results", str(tmp_path)])
+    with open(tmp_path / "baselines-digits-100labels.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["method"], row["label_seed"]) for row in rows] == [
+        (method, split) for split in ("3", "4") for method in ("logistic regression", "SVM", "LabelSpreading")]
+    assert all(0.3 < float(row["test_accuracy"]) < 1 for row in rows)  # a tenth would be chance
+    assert capsys.readouterr().out.count("(n = 2)") == 6
+
+
+def test_only_the_chosen_rows_have_labels(digits):
+    """Whatever the labels of the other images are, the predictions stay the same; other labels of the rows do not."""
+    features = digits.train_images.reshape(400, -1)[:, ::16] / 255
+    rows = np.arange(50)
+    labels = digits.train_labels[rows]
+    first = baselines.predictions(features, rows, labels, features[300:], seed=0)
+    other = baselines.predictions(features, rows, (labels + 1) % 10, features[300:], seed=0)
+    for method in first:
+        assert (other[method] == (first[method] + 1) % 10).mean() > 0.9
+
+
+def test_one_split_has_no_standard_deviation():
+    assert mean_and_spread([0.5]) == "50.00 % (n = 1)"
+    assert mean_and_spread([0.5, 0.7]) == "60.00 ± 14.14 % (n = 2)"
+
+
+def test_without_scikit_learn_a_line_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(baselines, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="pip install scikit-learn"):
+        main([])
+
+
+def test_data_without_a_test_set_are_refused(digits, tmp_path):
+    np.savez(tmp_path / "x.npz", x_train=digits.train_images, y_train=digits.train_labels)
+    assert load_real_samples(str(tmp_path / "x.npz")).test_images is None
+    with pytest.raises(InputError, match="no test set"):
+        main(["--data", str(tmp_path / "x.npz")])
