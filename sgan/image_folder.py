@@ -19,7 +19,7 @@ from PIL import Image
 
 from sgan.command_line import InputError
 from sgan.files import printable
-from sgan.memory import check_memory
+from sgan.memory import available_cores, check_memory
 from sgan.npz_file import LEAST_SIZE
 from sgan.pictures import fit, open_picture, to_grey_or_rgb
 
@@ -178,8 +178,8 @@ def read_pictures(path, files, size, channels):
     read = functools.partial(read_image, size=size, channels=channels)
     images, rows, all_grey, more = [], [], True, []
     check_memory(path, 2 * len(files) * np.prod((*(size or DEFAULT_SIZE), channels or 3), dtype=float))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with warnings.catch_warnings(), ThreadPool(min(cores, THREADS)) as pool:  # decoding leaves Python to other threads
+    n_threads = min(available_cores(), THREADS)  # decoding leaves Python to other threads
+    with warnings.catch_warnings(), ThreadPool(n_threads) as pool:
         warnings.simplefilter("ignore")  # in all threads: open_picture's own block ends in any order
         results = pool.imap(read, files, chunksize=16)
         for row, result in enumerate(with_progress(results, len(files), "Reading pictures")):

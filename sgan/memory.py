@@ -1,6 +1,8 @@
-"""Whether data and training fit into memory: asked beforehand, as a system that runs out of it may kill the process."""
+"""Cores and memory of this process: whether data and training fit is asked beforehand, as a system that runs out of
+memory may kill the process."""
 
 import math
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -19,14 +21,24 @@ COPIES = 2.3
 MAPPED = 1200 * 2**20  # a limit on addresses (ulimit -v) counts what TensorFlow has mapped and does not use, too
 
 
+def available_cores():
+    """How many cores this process may use: on a cluster often fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def container_limit():
+    """Bytes that a container may use; infinity outside of one, and where it has no limit."""
+    with suppress(OSError, ValueError):  # "max" where there is none
+        return int(Path("/sys/fs/cgroup/memory.max").read_text())
+    return math.inf
+
+
 def available_memory():
     """Bytes that may still be used; infinity where the system does not say."""
-    limits = [math.inf]
+    limits = [container_limit()]
     with suppress(OSError, ValueError, KeyError):
         fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
         limits.append(1024 * int(fields["MemAvailable"].split()[0]))
-    with suppress(OSError, ValueError):  # of a container; "max" where there is none
-        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
     return min(limits)
 
 
@@ -40,9 +52,7 @@ def check_memory(path, needed):
 
 def hard_limit():
     """Bytes that this process may use in all; infinity where nothing limits it."""
-    limits = [math.inf]
-    with suppress(OSError, ValueError):
-        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    limits = [container_limit()]
     if resource:
         limits += [limit - mapped for limit, mapped in ((resource.getrlimit(resource.RLIMIT_AS)[0], MAPPED),
                                                         (resource.getrlimit(resource.RLIMIT_DATA)[0], 0))

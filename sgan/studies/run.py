@@ -36,6 +36,7 @@ from sgan.command_line import ArgumentParser, InputError, add_options, at_least,
 from sgan.data import DataSettings, load_real_samples
 from sgan.evaluation import accuracy
 from sgan.files import expand, save_model
+from sgan.memory import available_cores
 from sgan.run_folder import versions
 from sgan.studies.article import ArticleSettings, ArticleSGAN
 from sgan.studies.results import describe_rows, read_results, run_id, write_result
@@ -243,11 +244,6 @@ def keep_models(training, run, folder, about):
     save_model(training.c_model, Path(folder) / f"c_model_{run.steps:04d}.h5", about)
     if run.method == "sgan":
         save_model(training.g_model, Path(folder) / f"g_model_{run.steps:04d}.h5")
-
-
-def available_cores():
-    """How many cores this process may use: on a cluster often fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def threads_of_a_run():

@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 from sgan.command_line import InputError
+from sgan.memory import available_cores
 from sgan.studies.results import new_path, parse_result, read_results, write_result
-from sgan.studies.run import PRESETS, available_cores
+from sgan.studies.run import PRESETS
 
 ROOT = Path(__file__).parents[2]
 OVERHEAD = 40  # seconds of a run that are not training: starting TensorFlow, compiling, evaluating
