@@ -75,8 +75,11 @@ def written_whole(path):
     """Yield a temporary path with `path`'s suffix; rename it to `path` on success, delete it on failure.
 
     What was written is on the disk before it is renamed, so that even a power cut leaves the old file or the new one.
+    Raises InputError where `path` is there and no file.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is a folder, a pipe or a device, and is not replaced by a file; give another name")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
     temporary.unlink(missing_ok=True)  # a killed process has left it, or it is a link or a pipe

@@ -33,7 +33,7 @@ def read_npz(path):
     """
     path = regular_file(path)
     arrays, unused = read_arrays(path)
-    notes = [f"{path.name}: not used: {', '.join(unused)}"] if unused else []
+    notes = [f"{path.name}: not used: {', '.join(unused[:20])}{', ...' * (len(unused) > 20)}"] if unused else []
 
     images = {}
     for key in [key for key in arrays if key.startswith("x")]:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import stat
 
 import keras
 import numpy as np
@@ -101,6 +102,28 @@ def test_json_has_a_largest_size(tmp_path):
         file.write(" ")
     with pytest.raises(InputError, match="is larger than 16 MB"):
         read_json(tmp_path / "a.json")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_only_files_are_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name in "folder", "pipe":
+        with pytest.raises(InputError, match=f"{name}: is a folder, a pipe or a device"):
+            with written_whole(tmp_path / name):
+                pytest.fail("written")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+@pytest.mark.parametrize("put", [os.mkfifo, lambda path: path.symlink_to("other"),
+                                 lambda path: path.write_text("half")])
+def test_what_has_the_temporary_name_is_neither_followed_nor_waited_for(tmp_path, put):
+    (tmp_path / "other").write_text("of somebody")
+    put(tmp_path / ".a.partial.txt")
+    with written_whole(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "a.txt").read_text() == "new" and (tmp_path / "other").read_text() == "of somebody"
 
 
 def test_names_are_shown_on_one_line_without_control_characters():

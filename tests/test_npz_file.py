@@ -225,6 +225,11 @@ def test_a_file_larger_than_memory_is_not_unpacked(read, nothing_is_unpacked, mo
         read()
 
 
+def test_few_of_many_unknown_arrays_are_named(read):
+    (note,) = read(**{f"a{i:03d}": np.zeros(1) for i in range(500)}).notes
+    assert "a019, ..." in note and "a020" not in note
+
+
 def test_more_labels_than_images_are_not_unpacked(read, nothing_is_unpacked):
     with pytest.raises(InputError, match=r"y_train has the shape \(100000,\).* 12 images"):
         read(y_train=np.zeros(100000, np.int64))

@@ -1,6 +1,7 @@
 """sgan/studies/results.py and pack.py: a run's identity, finding results, packing them."""
 
 import json
+import os
 from dataclasses import fields, replace
 
 import numpy as np
@@ -114,7 +115,8 @@ RESULT = hand_made(Run(), 0.5)
 @pytest.mark.parametrize("content", [
     b"{}", b"[1]", b'{"name": "x"', b'"error"', b"\x89PNG\xff\xfe", 100_000 * b"[",
     *(json.dumps({**RESULT, **changes}).encode() for changes in (
-        {"id": [1]}, {"name": None}, {"settings": None}, {"data": "mnist"}, {"error": 5})),
+        {"id": [1]}, {"name": None}, {"settings": None}, {"data": "mnist"}, {"error": 5}, {"data": {}},
+        {"settings": {"preset": "tuned", "method": "../../x"}})),
     json.dumps({name: value for name, value in RESULT.items() if name != "error"}).encode(),
 ], ids=lambda content: repr(content[:20]))
 def test_a_file_that_is_no_result_is_said_to_be_none(tmp_path, content):
@@ -142,6 +144,20 @@ def test_a_new_file_is_one_run(tmp_path, content):
     for read in read_results, pack.pack:
         with pytest.raises(InputError, match="new/x.json, line 1: cannot be read"):
             read(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_a_result_that_is_a_pipe_is_not_waited_for(tmp_path):
+    (tmp_path / "new").mkdir()
+    os.mkfifo(tmp_path / "new" / "x.json")
+    for read in read_results, pack.pack:
+        with pytest.raises(InputError, match="x.json: is not a file but a pipe"):
+            read(tmp_path)
+
+
+def test_packing_needs_a_folder(tmp_path):
+    with pytest.raises(InputError, match="--results .*none: no such folder"):
+        pack.main(["--results", str(tmp_path / "none")])
 
 
 def test_a_folder_without_results_has_none(tmp_path):

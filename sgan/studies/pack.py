@@ -17,7 +17,7 @@ import sgan
 if __name__ == "__main__":
     sgan.begin_script()
 
-from sgan.command_line import ArgumentParser, run_command
+from sgan.command_line import ArgumentParser, InputError, run_command
 from sgan.files import expand, written_whole
 from sgan.studies.results import parse_result, read_results
 
@@ -64,6 +64,8 @@ def main(argv=None):
     parser = ArgumentParser(prog="python -m sgan.studies.pack", description=__doc__.split("\n")[0])
     parser.add_argument("--results", type=expand, default="results", metavar="FOLDER", help="(default: %(default)s)")
     results = parser.parse_args(argv).results
+    if not results.is_dir():
+        raise InputError(f"--results {results}: no such folder")
     print(f"packed: {pack(results)} new results, into {results / 'runs'}")
 
 

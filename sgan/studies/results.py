@@ -21,10 +21,13 @@ the new ones into the packed files. All have one form:
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 from sgan.command_line import InputError
-from sgan.files import written_whole
+from sgan.files import regular_file, written_whole
+
+NAMED = "preset", "method"  # of the settings: these, and the data, name the file that a run is packed into
 
 
 def run_id(settings, recipe, fingerprint):
@@ -72,7 +75,7 @@ def read_results(results):
 def lines_of(path):
     """The lines of a packed file; a new one is a single run. Bytes that are no text do not end the reading here: what
     they are in is no run."""
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = regular_file(path).read_text(encoding="utf-8", errors="replace")
     return text.splitlines() if path.suffix == ".jsonl" else [text]
 
 
@@ -84,6 +87,8 @@ def parse_result(line, place):
         raise InputError(f"{place}: cannot be read ({error}); delete it, and the run is made again") from None
     kinds = {"id": str, "name": str, "settings": dict, "data": dict, "error": (str, type(None))}
     if not isinstance(result, dict) or not all(
-            name in result and isinstance(result[name], kind) for name, kind in kinds.items()):
+            name in result and isinstance(result[name], kind) for name, kind in kinds.items()) or not (
+            isinstance(result["data"].get("name"), str)
+            and all(re.fullmatch(r"[a-z-]+", str(result["settings"].get(name))) for name in NAMED)):
         raise InputError(f"{place}: is not the result of a run; delete it, and the run is made again")
     return result
