@@ -156,7 +156,7 @@ def recipe(run):
     if run.preset != "tuned":
         return None
     of_the_run = {each.name for each in (*fields(Run), *fields(DataSettings))}
-    of_the_run |= {"epochs", "steps_per_epoch", "out", "print_every", "tensorboard"}
+    of_the_run |= {"epochs", "steps_per_epoch", "out", "print_every", "tensorboard", "images"}
     settings = asdict(tuned_settings(run))
     settings = {name: value for name, value in settings.items() if name not in of_the_run}
     return {"recipe": RECIPE, **settings, **AUGMENTATION}
