@@ -7,7 +7,7 @@
 2. Its strongest connected component of a digit's shape and with a sharp outline is the digit. The corner of a shadow or
    of the sheet has no sharp outline: where the window ends, the picture does not change.
 3. Dark strokes on a light background and light strokes on a dark one are both looked for. The space between strokes is
-   found as well, but it is smaller than they are: the larger component is the digit.
+   found as well, but it is smaller than they are, and a part of the sheet has less sharp an outline.
 4. Components near it belong to it. One as large beside it is a second digit, which is refused.
 5. The digit is scaled and centred as MNIST's digits were.
 
@@ -22,7 +22,7 @@ from PIL import Image, ImageFilter
 LONGEST = 320  # pixels: larger pictures are reduced to this first,
 SMALLEST = 40  # and a digit that is then smaller than this is cut out of the picture and read again
 BLUR = 0.004  # radius, in units of the picture's longer side: takes away noise and the lines of ruled paper
-WINDOW = 0.33  # side of the opening's window, in units of the picture's mean side: wider strokes are not found
+WINDOW = 0.38  # width of the opening's window, in units of the picture's mean side: wider strokes are not found
 BLACK = 40  # grey levels added to the background before contrast is divided by it: dark backgrounds are mostly noise
 LEAST_CONTRAST = 0.05  # of the background: fainter marks are not strokes,
 LEAST_SIGNAL = 8  # nor are those within so many standard deviations of the noise
@@ -91,6 +91,19 @@ def within_windows(values, length, extreme):
     return values
 
 
+def within_octagons(values, length, extreme):
+    """The largest or smallest value in each regular octagon, `length` (odd) wide: (H - length + 1, W - length + 1)."""
+    diagonal = round(0.293 * length)  # an octagon is a square, smeared along both diagonals
+    values = within_windows(values, length - 2 * diagonal, extreme)
+    for _ in range(2):
+        covered = 0
+        while covered < diagonal:
+            step = min(covered + 1, diagonal - covered)
+            values, covered = extreme(values[:-step, :-step], values[step:, step:]), covered + step
+        values = values[:, ::-1]
+    return values
+
+
 def mean_around(values, length):
     """The mean of the square window of odd length around each pixel, 0 outside: (H, W)."""
     sums = np.pad(values, (length // 2 + 1, length // 2)).cumsum(0, "float64").cumsum(1)
@@ -143,7 +156,7 @@ def find_digit(picture, invert):
     found = [strokes for strokes in found if strokes]
     if not found:
         raise NoDigit("no ink found")
-    strokes = max(found, key=lambda each: longer_side(each.component))
+    strokes = max(found, key=lambda each: longer_side(each.component) * sharpness(each.component, each)**6)
     return strokes, all_of_digit(strokes)
 
 
@@ -152,7 +165,7 @@ def find_strokes(picture, dark):
     picture = 255 - picture if dark else picture
     length = round(WINDOW * sum(picture.shape) / 2) | 1
     background = np.pad(picture, length - 1, constant_values=255)  # windows may reach out of the picture
-    background = within_windows(within_windows(background, length, np.minimum), length, np.maximum)
+    background = within_octagons(within_octagons(background, length, np.minimum), length, np.maximum)
     contrast = (picture - background).astype("float32")
     brightness = (255 - background if dark else background).astype("float32")
     foreground = contrast / (brightness + BLACK)

@@ -86,8 +86,8 @@ def shaded(paper):
 
 
 def ruled(paper):
-    paper[10::20] *= 0.65
-    paper[11::20] *= 0.65
+    paper[10::20] *= 0.75
+    paper[11::20] *= 0.75
     return paper
 
 
