@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import field, fields
 from pathlib import Path
 from typing import get_args
@@ -71,7 +72,7 @@ def check_values(settings):
     for each in fields(settings):
         value, least = getattr(settings, each.name), each.metadata["least"]
         kinds = get_args(each.type) or (each.type,)
-        if type(value) not in kinds and not (float in kinds and type(value) is int):
+        if type(value) not in kinds:
             raise InputError(f"{flag(each.name)} {value!r}: must be {' or '.join(kind.__name__ for kind in kinds)}")
         if least is not None and value is not None and not least <= value < 2**31:
             raise InputError(f"{flag(each.name)} {value}: must be at least {least} and below 2**31")
@@ -115,5 +116,6 @@ def run_command(main):
         message, status = str(error) or "interrupted", 130
     module = sys.modules["__main__"].__spec__  # None for a script that was run by its path
     script = module.name.removesuffix(".__main__") if module else Path(sys.argv[0]).name
-    print(f"{script}: {' '.join(str(message).split())}", file=sys.stderr)
+    with suppress(OSError):  # standard error may be full, too
+        print(f"{script}: {' '.join(str(message).split())}", file=sys.stderr)
     sys.exit(status)

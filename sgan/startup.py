@@ -13,6 +13,8 @@ def begin_script():
     changed.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `run_command` takes over
+    if sys.stderr is None:  # closed: the next file that is opened would get its number, and TensorFlow's lines
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     with quiet_stderr():
         import keras
         import tensorflow as tf

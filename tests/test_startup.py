@@ -144,6 +144,21 @@ def test_a_closed_standard_output_is_one_line():
     assert ended.stderr == "sgan_mnist.py: standard output is closed; to see nothing, send it to /dev/null\n"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="for a shell of Unix")
+def test_no_file_gets_the_number_of_a_closed_standard_error(tmp_path):
+    code = "import sgan; sgan.begin_script(); print(open('x', 'w').fileno())"
+    command = ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-c", code]
+    environment = {**USERS_ENVIRONMENT, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE)
+    assert ended.returncode == 0 and int(ended.stdout) > 2
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="for a device of Linux")
+def test_the_exit_status_is_right_where_standard_error_is_full():
+    command = ["sh", "-c", 'exec "$@" 2>/dev/full', "sh", sys.executable, "sgan_mnist.py", "--epochs", "0"]
+    assert subprocess.run(command, cwd=ROOT, env=USERS_ENVIRONMENT).returncode == 2
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="for a shell of Unix")
 def test_a_limit_on_file_sizes_is_one_line(small_digits, tmp_path):
