@@ -22,7 +22,6 @@ import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
 if __name__ == "__main__":
     sgan.begin_script()
 
-import keras
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -32,7 +31,7 @@ from sgan.data import load_real_samples
 from sgan.digit_reading import read_digit
 from sgan.evaluation import predict_classes, scale_images
 from sgan.files import expand, printable, read_json, written_whole
-from sgan.image_folder import HIDDEN, complain
+from sgan.image_folder import HIDDEN, complain, is_terminal, with_progress
 from sgan.pictures import SUFFIXES, fit, open_picture, to_grey_or_rgb
 from sgan.safe_loading import images_at_once, load_classifier, read_about
 from sgan.training_loop import set_up_device
@@ -231,28 +230,25 @@ def predict(model, names, files, read, csv_path=None, hint=False):
     Returns:
         How many files were read.
     """
-    rows, several, bright, n = [], 0, 0, images_at_once(model, 100)
-    bar = keras.utils.Progbar(len(files)) if csv_path and sys.stdout.isatty() else None
-    for start in range(0, len(files), n):
-        batch, images = [], []
-        for file in files[start:start + n]:
-            try:
-                picture = open_picture(file)
-                images.append(read(picture))
-            except ValueError as error:
-                complain(error if isinstance(error, InputError) else f"{file}: {error}")
-                continue
+    n, rows, batch, images, several, bright = images_at_once(model, 100), [], [], [], 0, 0
+    silent = csv_path or not is_terminal(sys.stdout)  # otherwise the lines show how far it is
+    for done, file in enumerate(with_progress(files, len(files), "Pictures") if silent else files, start=1):
+        try:
+            picture = open_picture(file)
+            images.append(read(picture))
+        except ValueError as error:
+            complain(error if isinstance(error, InputError) else f"{file}: {error}")
+        else:
             batch.append(file)
             several += picture.info["first_of_many"]
             bright += images[-1].mean() > 127
-        if images:
-            for file, row in zip(batch, model.predict_on_batch(scale_images(np.stack(images)))):
+        if images and (len(images) == n or done == len(files)):
+            for path, row in zip(batch, model.predict_on_batch(scale_images(np.stack(images)))):
                 second, first = np.argsort(row, kind="stable")[-2:]
-                rows.append((file, names[first], row[first], names[second], row[second]))
+                rows.append((path, names[first], row[first], names[second], row[second]))
                 if not csv_path:
-                    print(f"{printable(file)}: {printable(names[first])} ({row[first]:.2%})")
-        if bar:
-            bar.update(min(start + n, len(files)))
+                    print(f"{printable(path)}: {printable(names[first])} ({row[first]:.2%})")
+            batch, images = [], []
     if several:
         complain(f"{several} of the files hold more than one picture (an animation, pages); the first was taken")
     if hint and bright:

@@ -119,12 +119,3 @@ def fit(picture, shape):
     top, left = (height - size[1]) // 2, (width - size[0]) // 2
     image[top:top + size[1], left:left + size[0]] = pixels
     return image
-
-
-def read_picture(path, shape):
-    """Read a picture file as uint8 (H, W, C), `shape`: see `fit`. Raises InputError where that is impossible."""
-    picture = open_picture(path)
-    try:
-        return fit(to_grey_or_rgb(picture, shape[2]), shape)
-    except ValueError as error:
-        raise InputError(f"{path}: cannot be read as a picture ({error})") from None

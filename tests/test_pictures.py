@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sgan.command_line import InputError
-from sgan.pictures import MOST_PIXELS, open_picture, read_picture
+from sgan.pictures import MOST_PIXELS, fit, open_picture, to_grey_or_rgb
 
 RANDOM = np.random.default_rng(0)
 
@@ -20,6 +20,11 @@ RANDOM = np.random.default_rng(0)
 def grey():
     """Every brightness once, uint8 (16, 16)."""
     return RANDOM.permutation(256).astype("uint8").reshape(16, 16)
+
+
+def read_picture(path, shape):
+    """A picture file as uint8 (H, W, C), `shape`, read in the steps of evaluate_classifier.py."""
+    return fit(to_grey_or_rgb(open_picture(path), shape[2]), shape)
 
 
 def refusal(path):
@@ -65,7 +70,8 @@ def test_16_bit_colours_are_read_but_not_where_pillow_would_make_them_black(tmp_
 
 def test_whole_numbers_of_32_bits_are_no_brightness(tmp_path):
     Image.fromarray(np.array([[0, 70000]], "int32")).save(tmp_path / "counts.tif")
-    assert "from 0 to 70000" in refusal(tmp_path / "counts.tif")
+    with pytest.raises(ValueError, match="from 0 to 70000"):
+        read_picture(tmp_path / "counts.tif", (16, 16, 1))
 
 
 def test_colour_models(grey, tmp_path):
@@ -107,11 +113,13 @@ def test_files_that_are_no_pictures(grey, tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     for name, words in {"text.jpg": "save it as JPEG or PNG", "empty.png": "it is empty", "cut.png": "truncated",
                         "page.png": "none of the kinds", "photo.jpg": "convert it to JPEG or PNG",
-                        "broken.heic": "convert it to JPEG or PNG", "float.tif": "floating-point",
+                        "broken.heic": "convert it to JPEG or PNG",
                         "pipe.png": "a pipe or a device", ".": "is not a file but a folder",
                         "none.png": "no such file"}.items():
         assert words in refusal(tmp_path / name), name
     assert "a pipe or a device" in refusal("/dev/zero")
+    with pytest.raises(ValueError, match="floating-point"):
+        read_picture(tmp_path / "float.tif", (16, 16, 1))
 
 
 def test_postscript_starts_no_program(tmp_path):

@@ -123,6 +123,17 @@ def test_more_pictures_than_a_batch_holds(shades, tmp_path, monkeypatch):
     assert table(tmp_path / "one.csv") == table(tmp_path / "three.csv")
 
 
+def test_a_terminal_shows_a_progress_bar_where_no_lines_do(shades, folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    full = f"\rPictures [{'=' * 30}] 4/4\n"
+    for more in ((), ("--csv", tmp_path / "classes.csv")):
+        assert run(shades, "--predict", folder, *more) == 0
+        assert capsys.readouterr().err.endswith(full)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert run(shades, "--predict", folder) == 0
+    assert "Pictures [" not in capsys.readouterr().err
+
+
 def test_broken_files_stop_nothing(shades, folder, tmp_path, capsys):
     (folder / "broken.heic").write_text("rubbish")
     (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:40])
