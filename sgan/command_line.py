@@ -74,6 +74,8 @@ def check_values(settings):
         kinds = get_args(each.type) or (each.type,)
         if type(value) not in kinds:
             raise InputError(f"{flag(each.name)} {value!r}: must be {' or '.join(kind.__name__ for kind in kinds)}")
+        if value not in each.metadata.get("choices", [value]):
+            raise InputError(f"{flag(each.name)} {value!r}: must be {' or '.join(each.metadata['choices'])}")
         if least is not None and value is not None and not least <= value < 2**31:
             raise InputError(f"{flag(each.name)} {value}: must be at least {least} and below 2**31")
 

@@ -61,7 +61,8 @@ def test_wrong_options_are_one_line_that_names_help(arguments, complaint):
 @pytest.mark.parametrize("changes, complaint", [
     ({"number": 1}, "--number 1: must be at least 2"), ({"number": "7"}, "--number '7': must be int"),
     ({"number": True}, "--number True: must be int"), ({"perhaps": -1}, "--perhaps -1: must be at least 0"),
-    ({"perhaps": 0.5}, "--perhaps 0.5: must be int or NoneType"), ({"rate": None}, "--rate None: must be float"), ({"rate": 1}, "--rate 1: must be float"),
+    ({"perhaps": 0.5}, "--perhaps 0.5: must be int or NoneType"), ({"rate": None}, "--rate None: must be float"),
+    ({"rate": 1}, "--rate 1: must be float"), ({"word": "c"}, "--word 'c': must be a or b"),
     ({"on_or_off": 1}, "--on-or-off 1: must be bool"), ({"number": 2**31}, "below 2**31"),
 ])
 def test_settings_from_a_file_are_checked_as_options_are(changes, complaint):

@@ -49,7 +49,7 @@ def step_seconds():
     images, labels = random.integers(0, 256, (1000, 28, 28, 1), dtype="uint8"), np.arange(1000) % 10
     labelled = images[:100], labels[:100]
     models = {"tutorial": SGAN(Settings(), labelled, images, 10),
-              "tuned": TunedSGAN(TunedSettings(), labelled, images, 10, PRESETS["tuned"].steps)}
+              "tuned": TunedSGAN(TunedSettings(images="strokes"), labelled, images, 10, PRESETS["tuned"].steps)}
     steps = {name: tf.function(lambda model=model: model.train_step(None)) for name, model in models.items()}
     taken = {name: [] for name in models}
     for round_number, name in itertools.product(range(ROUNDS + 1), models):
