@@ -12,14 +12,16 @@ from sgan.studies.baselines import main, mean_and_spread
 
 
 def test_each_method_is_measured_on_each_split(digits_file, tmp_path, capsys):
-    main(["--data", str(digits_file), "--labels", "100", "--first-split", "3", "--splits", "2",
-          "--results", str(tmp_path)])
-    with open(tmp_path / "baselines-digits-100labels.csv", newline="") as file:
+    for labels, first in ("100", "8"), ("20", "3"), ("100", "3"):
+        main(["--data", str(digits_file), "--labels", labels, "--first-split", first, "--splits", "2",
+              "--results", str(tmp_path)])
+    with open(tmp_path / "baselines.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [(row["method"], row["label_seed"]) for row in rows] == [
-        (method, split) for split in ("3", "4") for method in ("logistic regression", "SVM", "LabelSpreading")]
+    assert [(row["labels"], row["label_seed"], row["method"]) for row in rows] == [
+        (labels, split, method) for labels in ("20", "100") for split in ("3", "4")
+        for method in ("logistic regression", "SVM", "LabelSpreading")]
     assert all(0.3 < float(row["test_accuracy"]) < 1 for row in rows)  # a tenth would be chance
-    assert capsys.readouterr().out.count("(n = 2)") == 6
+    assert capsys.readouterr().out.count("(n = 2)") == 18
 
 
 def test_only_the_chosen_rows_have_labels(digits):

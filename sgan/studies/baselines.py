@@ -4,8 +4,9 @@
     python -m sgan.studies.baselines --data usps.npz --labels 100 --first-split 31
 
 All three see the first 50 principal components of the training images, which need no labels, and have scikit-learn's
-default settings; LabelSpreading (Zhou et al. 2004, Learning with local and global consistency) looks at up to 5,000 of
-the unlabelled images, too. Writes RESULTS/baselines-DATA-Nlabels.csv, a row for each split, and prints the means.
+default settings, except that LabelSpreading (Zhou et al. 2004, Learning with local and global consistency) goes by
+nearest neighbours; it looks at up to 5,000 of the unlabelled images, too. Prints the means, and writes a row for each
+split to RESULTS/baselines.csv, in place of those with the same data and number of labels.
 """
 
 import csv
@@ -49,15 +50,30 @@ def predictions(features, rows, labels, test_features, seed):
     others = np.random.default_rng(seed).permutation(others)[:UNLABELLED]
     every = np.concatenate([features[rows], features[others]])
     known = np.concatenate([labels, np.full(len(others), -1)])
-    return {"logistic regression": LogisticRegression(max_iter=1000).fit(features[rows], labels).predict(test_features),
-            "SVM": SVC().fit(features[rows], labels).predict(test_features),
-            "LabelSpreading": LabelSpreading("knn").fit(every, known).predict(test_features)}
+    predicted = {name: method.fit(features[rows], labels).predict(test_features) for name, method in (
+        ("logistic regression", LogisticRegression(max_iter=1000)), ("SVM", SVC()))}
+    with np.errstate(invalid="ignore"):  # images that no labelled one reaches get the first class
+        predicted["LabelSpreading"] = LabelSpreading("knn").fit(every, known).predict(test_features)
+    return predicted
 
 
 def mean_and_spread(values):
     """Accuracies, 0..1, in words: "82.00 ± 1.23 % (n = 5)"; a single one has no standard deviation."""
     spread = f" ± {100 * np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
     return f"{100 * np.mean(values):.2f}{spread} % (n = {len(values)})"
+
+
+def write_rows(path, rows):
+    """Write rows to a CSV, behind those that it holds of other data or another number of labels."""
+    others = []
+    if path.exists():
+        with open(path, newline="", encoding="utf-8") as file:
+            others = [row for row in csv.DictReader(file)
+                      if (row["data"], row["labels"]) != (rows[0]["data"], str(rows[0]["labels"]))]
+    with written_whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=rows[0])
+        writer.writeheader()
+        writer.writerows([*others, *rows])
 
 
 def main(argv=None):
@@ -82,22 +98,21 @@ def main(argv=None):
     features = components.transform(flat)
     test_features = components.transform(dataset.test_images.reshape(len(dataset.test_images), -1) / 255)
 
-    table = []
+    rows = []
     for split in range(args.first_split, args.first_split + args.splits):
-        rows = select_supervised_samples(dataset.train_labels, args.labels, dataset.n_classes, split)
-        for method, predicted in predictions(features, rows, dataset.train_labels[rows], test_features, split).items():
-            table.append({"method": method, "labels": args.labels, "label_seed": split,
-                          "test_accuracy": (predicted == dataset.test_labels).mean(),
-                          "balanced_test_accuracy": balanced_accuracy(predicted, dataset.test_labels)})
-    path = args.results / f"baselines-{Path(dataset.name).stem}-{args.labels}labels.csv"
+        labelled = select_supervised_samples(dataset.train_labels, args.labels, dataset.n_classes, split)
+        labels = dataset.train_labels[labelled]
+        for method, predicted in predictions(features, labelled, labels, test_features, split).items():
+            rows.append({"data": Path(dataset.name).stem, "labels": args.labels, "method": method, "label_seed": split,
+                         "test_accuracy": (predicted == dataset.test_labels).mean(),
+                         "balanced_test_accuracy": balanced_accuracy(predicted, dataset.test_labels)})
+    path = args.results / "baselines.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=table[0])
-        writer.writeheader()
-        writer.writerows(table)
-    for method in dict.fromkeys(row["method"] for row in table):
-        print(f"{method:20}", *(f"{name} {mean_and_spread([row[name] for row in table if row['method'] == method])}"
-                                for name in ("test_accuracy", "balanced_test_accuracy")))
+    write_rows(path, rows)
+    for method in dict.fromkeys(row["method"] for row in rows):
+        accuracies, balanced = ([row[name] for row in rows if row["method"] == method]
+                                for name in ("test_accuracy", "balanced_test_accuracy"))
+        print(f"{method:20} {mean_and_spread(accuracies)}, balanced {mean_and_spread(balanced)}")
     print(f"written: {path}")
 
 
