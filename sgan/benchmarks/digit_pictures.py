@@ -181,6 +181,7 @@ def save_examples(examples, path):
     axes = figure.subplots(len(examples), 2 * EXAMPLES, squeeze=False)
     for row, (kind, pairs) in zip(axes, examples.items()):
         row[0].set_title(kind, fontsize=8, loc="left")
+        row[0].set_zorder(1)  # so that no picture hides its end
         for place, image in zip(row, (image for pair in pairs for image in pair)):
             place.axis("off")
             if image is not None:
