@@ -14,8 +14,7 @@ from sgan.command_line import InputError
 from sgan.run_folder import RunFolder
 from sgan.studies import run as one_run
 from sgan.tuned import (
-    TunedSettings, TunedSGAN, augment, clutter, main, mutual_information_and_marginal_entropy, random_warp,
-    show_strokes
+    TunedSettings, TunedSGAN, augment, background, clutter, main, mutual_information_and_marginal_entropy, random_warp
 )
 
 # --------------------------------------------------------------------------------------------------------------
@@ -279,11 +278,11 @@ def test_the_augmentation_grows_evenly_and_the_clutter_goes(small_dataset, monke
 def test_strokes_on_a_background_are_told_from_other_images(digits, small_dataset):
     random = np.random.default_rng(0)
     gradients = np.linspace(0, 255, 28).astype("uint8") + np.zeros((50, 28, 1), "uint8")
-    for images, strokes in ((digits.train_images, True), (255 - digits.train_images, True),
-                            (small_dataset.train_images, True), (np.zeros((3, 8, 8, 3), "uint8"), True),
-                            (random.integers(0, 256, (50, 28, 28, 3)).astype("uint8"), False),
-                            (gradients[..., None], False)):
-        assert show_strokes(images) == strokes
+    for images, brightness in ((digits.train_images, 0), (255 - digits.train_images, 255),
+                               (small_dataset.train_images, 0), (np.full((3, 8, 8, 3), 7, "uint8"), 7)):
+        assert background(images) == pytest.approx(brightness, abs=12)
+    for images in random.integers(0, 256, (50, 28, 28, 3)).astype("uint8"), gradients[..., None]:
+        assert background(images) is None
 
 
 def test_what_was_made_for_strokes_is_left_out_for_other_images(small_dataset):
@@ -291,6 +290,8 @@ def test_what_was_made_for_strokes_is_left_out_for_other_images(small_dataset):
     kept = ["unlabelled-images", "generator", "teacher"]
     assert make(small_dataset, images="other").ingredients == kept
     assert make(small_dataset, images="other", without="generator").ingredients == ["unlabelled-images", "teacher"]
+    dark_on_bright = small_dataset._replace(train_images=255 - small_dataset.train_images)
+    assert make(dark_on_bright).ingredients == [name for name in tuned.INGREDIENTS if name != "clutter"]
     noise = np.random.default_rng(0).integers(0, 256, small_dataset.train_images.shape).astype("uint8")
     assert make(small_dataset._replace(train_images=noise)).ingredients == kept
     assert make(small_dataset._replace(train_images=noise), images="strokes").ingredients == [*tuned.INGREDIENTS]
