@@ -17,6 +17,9 @@ import sys
 import warnings
 from pathlib import Path
 
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent))  # where `python -I` and PYTHONSAFEPATH leave it out
+
 import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
 
 if __name__ == "__main__":
@@ -34,7 +37,7 @@ from sgan.files import expand, printable, read_json, written_whole
 from sgan.image_folder import HIDDEN, complain, is_terminal, with_progress
 from sgan.pictures import SUFFIXES, fit, open_picture, to_grey_or_rgb
 from sgan.safe_loading import images_at_once, load_classifier, read_about
-from sgan.training_loop import set_up_device
+from sgan.training_loop import memory_errors_in_one_line, set_up_device
 from sgan_mnist import Settings
 
 
@@ -306,6 +309,7 @@ def parse_arguments(argv):
     return args
 
 
+@memory_errors_in_one_line()
 def main(argv=None):
     """Measure classifiers, or let them classify pictures; then SystemExit(2) where some could not be read."""
     args = parse_arguments(argv)

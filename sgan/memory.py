@@ -33,13 +33,17 @@ def container_limit():
     return math.inf
 
 
-def available_memory():
-    """Bytes that may still be used; infinity where the system does not say."""
-    limits = [container_limit()]
+def machine_memory(*names):
+    """Bytes that Linux counts under these names, together; infinity where the system does not say."""
     with suppress(OSError, ValueError, KeyError):
         fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-        limits.append(1024 * int(fields["MemAvailable"].split()[0]))
-    return min(limits)
+        return 1024 * sum(int(fields[name].split()[0]) for name in names)
+    return math.inf
+
+
+def available_memory():
+    """Bytes that may still be used; infinity where the system does not say."""
+    return min(container_limit(), machine_memory("MemAvailable"))
 
 
 def check_memory(path, needed):
@@ -51,8 +55,8 @@ def check_memory(path, needed):
 
 
 def hard_limit():
-    """Bytes that this process may use in all; infinity where nothing limits it."""
-    limits = [container_limit()]
+    """Bytes that this process may use in all: no more than the machine has; infinity where nothing is known."""
+    limits = [container_limit(), machine_memory("MemTotal", "SwapTotal")]
     if resource:
         limits += [limit - mapped for limit, mapped in ((resource.getrlimit(resource.RLIMIT_AS)[0], MAPPED),
                                                         (resource.getrlimit(resource.RLIMIT_DATA)[0], 0))

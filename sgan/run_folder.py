@@ -33,7 +33,7 @@ from sgan.command_line import ArgumentParser, InputError, add_options, check_val
 from sgan.data import default_labels, split_validation
 from sgan.files import expand, first_line, read_json, read_text, written_whole
 from sgan.lock import is_held, locked
-from sgan.training_loop import set_up_device
+from sgan.training_loop import memory_errors_in_one_line, set_up_device
 
 DATA = "source", "fingerprint", "warning"  # of a record: where the images are, their hash, what to say about them
 ROWS = "label_indices", "validation_indices"  # of a record: row numbers among the training images
@@ -333,7 +333,7 @@ def start_run(settings_class, label_split, argv=None):
     run = RunFolder(given.get("out", settings_class.out), settings_class)
     if resume:
         run.reopen()  # before the folder is claimed, which would make it
-    with run.claimed():
+    with run.claimed(), memory_errors_in_one_line():
         if resume:
             run.reopen()
             settings = run.resumed_settings(given)

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from sgan.command_line import interrupted
+from sgan.command_line import InputError, interrupted
 from sgan.evaluation import at_once
 
 
@@ -66,6 +66,16 @@ def on_device(array):
     """
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
     return tf.constant(array, "float16" if array.dtype == np.uint8 and has_gpu else None)
+
+
+@contextlib.contextmanager
+def memory_errors_in_one_line():
+    """Raise InputError where the memory of the process or of the device is used up."""
+    try:
+        yield
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise InputError("out of memory: use a smaller batch (--batch-size and the like), smaller networks "
+                         "(--latent-dim), or fewer or smaller images") from None
 
 
 def step_numbers(n):

@@ -1,14 +1,19 @@
 """sgan/evaluation.py and sgan/memory.py: predictions in batches, the table of the classes, what a training needs."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from sgan import memory
+import evaluate_classifier
+from sgan import memory, tuned
 from sgan.command_line import InputError
 from sgan.data import Dataset
 from sgan.evaluation import accuracy, at_once, balanced_accuracy, class_table, measure, predict_classes
 from sgan.memory import MAPPED, PROGRAM, available_memory, check_training, hard_limit
+from sgan.studies import own_data
 from sgan_mnist import main
 
 
@@ -116,6 +121,8 @@ def test_limits_of_the_process_are_known(monkeypatch):
     assert hard_limit() == 3 * 10**6
     limits[memory.resource.RLIMIT_AS] = MAPPED + 10**6
     assert hard_limit() == 10**6
+    limits.update(dict.fromkeys(limits, memory.resource.RLIM_INFINITY))
+    assert hard_limit() < 2**50 or sys.platform != "linux"  # what the machine has
     assert available_memory() > 0
 
 
@@ -125,3 +132,18 @@ def test_a_training_that_does_not_fit_is_refused_before_its_first_step(small_dig
         main(["--data", str(small_digits), "--out", str(tmp_path / "run"), "--epochs", "1",
               "--steps-per-epoch", "1"])
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")])
+def test_running_out_of_memory_is_one_line(small_digits, tmp_path, monkeypatch, error):
+    def without_memory(*_):
+        raise error
+    for name, start in ("SGAN", main), ("TunedSGAN", tuned.main):
+        monkeypatch.setattr(sys.modules[start.__module__], name, without_memory)
+        with pytest.raises(InputError, match="out of memory: use a smaller batch"):
+            start(["--data", str(small_digits), "--out", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
+    for module, arguments in (own_data, ["--data", "x"]), (evaluate_classifier, ["x.h5"]):
+        monkeypatch.setattr(module, "set_up_device", without_memory)
+        with pytest.raises(InputError, match="out of memory: use a smaller batch"):
+            module.main(arguments)

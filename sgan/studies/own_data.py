@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import ClassVar
 
 if not __package__:  # run by its path instead of with -m
-    sys.path[0] = str(Path(__file__).parents[2])
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
 
@@ -31,7 +31,7 @@ from sgan.command_line import ArgumentParser, InputError, add_options, check_val
 from sgan.data import DataSettings, default_labels
 from sgan.evaluation import predict_classes
 from sgan.files import printable
-from sgan.training_loop import WatchLosses, in_words, set_up_device, step_numbers
+from sgan.training_loop import WatchLosses, in_words, memory_errors_in_one_line, set_up_device, step_numbers
 from sgan.tuned import TunedSettings, TunedSGAN
 from sgan_mnist import select_supervised_samples
 
@@ -130,6 +130,7 @@ def table(labels, class_names, right):
     return lines
 
 
+@memory_errors_in_one_line()
 def main(argv=None):
     """Make the ten trainings and print a table and the verdict."""
     parser = ArgumentParser(prog=OwnDataSettings.COMMAND, description=OwnDataSettings.__doc__)
