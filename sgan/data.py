@@ -22,7 +22,7 @@ import keras
 import numpy as np
 
 from sgan.command_line import InputError, at_least, option
-from sgan.files import expand, printable
+from sgan.files import expand, printable, regular_file
 from sgan.image_folder import read_folder
 from sgan.npz_file import LEAST_SIZE, read_npz
 from sgan.synthetic_digits import draw_digits
@@ -172,6 +172,8 @@ def load_real_samples(source="auto", image_size=None, channels=None):
     Raises:
         InputError: it cannot be had, or does not hold what it should.
     """
+    if not source:
+        raise InputError("--data: is empty (the data are auto, mnist, synthetic, a folder or an .npz file)")
     if source == "synthetic":
         return synthetic_digits()
     if source == "mnist":
@@ -194,7 +196,7 @@ def load_real_samples(source="auto", image_size=None, channels=None):
 
 def _cached_mnist():
     """Where Keras keeps its mnist.npz, by the rule of keras.utils.get_file, whether it is there or not."""
-    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    home = expand(os.environ.get("KERAS_HOME", "~/.keras"))
     cached = home / "datasets" / "mnist.npz"
     if cached.exists() or os.access(home, os.W_OK):
         return cached
@@ -207,7 +209,7 @@ def _load_mnist():
     try:
         if not cached.exists():
             _download_mnist(cached)
-        with open(cached, "rb") as file:
+        with open(regular_file(cached), "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"no MNIST ({_one_line(error)}): without a network put Keras' mnist.npz into "

@@ -7,17 +7,18 @@
 Every interpretation that is not plain is said in a line; where two are possible, the file is refused. No TensorFlow.
 """
 
+import unicodedata
 import zipfile
 
 import numpy as np
 
 from sgan.command_line import InputError
-from sgan.files import first_line, regular_file
+from sgan.files import first_line, printable, regular_file
 from sgan.memory import check_memory
 
 UNLABELLED = ("x_unlabelled", "x_unlabeled")
 LEAST_SIZE = 8  # pixels, of height and width
-NOT_A_CLASS = ("", "-1", "unlabelled", "unlabeled")  # refused as names: they may stand for "no label"
+NOT_A_CLASS = ("", "-1", "-1.0", "nan", "none", "unlabelled", "unlabeled")  # refused as names: they may stand for "no label"
 
 
 def read_npz(path):
@@ -59,7 +60,7 @@ def read_npz(path):
     if "x_test" in images:
         data["test_images"] = images["x_test"]
         data["test_labels"] = number_classes(path, "y_test", labels["y_test"], classes)
-    return {**data, "class_names": tuple(map(str, classes)), "notes": tuple(notes)}
+    return {**data, "class_names": tuple(map(str, classes)), "notes": tuple(map(printable, notes))}
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -96,7 +97,7 @@ def check_keys(path, keys, members):
     for key in "x_train", "y_train":
         if key not in keys:
             raise InputError(f"{path} has no {key} (x_train, y_train are needed, x_test, y_test and x_unlabelled "
-                             f"optional); it has {', '.join(sorted(members)[:20]) or 'nothing'}")
+                             f"optional); it has {printable(', '.join(sorted(members)[:20])) or 'nothing'}")
     if ("x_test" in keys) != ("y_test" in keys):
         there, missing = ("x_test", "y_test") if "x_test" in keys else ("y_test", "x_test")
         raise InputError(f"{path} has {there} but no {missing}: a test set needs both")
@@ -167,6 +168,8 @@ def as_pixels(path, key, images):
     notes = []
     if not np.isfinite([least, largest]).all():
         raise InputError(f"{values}: every pixel must be a number")
+    if least == largest:
+        raise InputError(f"{values}: all pixels are equal, so that there is nothing to see")
     if dtype.kind == "f" and 0 <= least and 0 < largest <= 1:
         scale = 255
     elif 0 <= least and largest <= 1:
@@ -212,7 +215,7 @@ def one_number_or_name_each(path, key, labels):
                 np.isin(labels, (0, 1)).all() and (np.count_nonzero(labels, axis=1) == 1).all()):
             raise InputError(f"{path}: {key} has the shape {labels.shape}, but is not one-hot (a single 1 in each "
                              "row); one class number or name for each image is needed")
-        notes = [f"{key}: one-hot, the {labels.shape[1]} columns are the classes"]
+        notes = [f"{key}: one-hot, the classes are numbers of columns, from 0 on"]
         labels = labels.argmax(axis=1)
     if labels.dtype.kind == "S":
         try:
@@ -221,7 +224,7 @@ def one_number_or_name_each(path, key, labels):
             raise InputError(f"{path}: {key} holds bytes that are not UTF-8; save it as "
                              f"np.array({key}, dtype=str)") from None
     if labels.dtype.kind == "U":
-        unclear = np.isin(np.char.lower(labels), NOT_A_CLASS)
+        unclear = np.isin(np.char.lower(np.char.strip(labels)), NOT_A_CLASS)
         if unclear.any():
             raise InputError(f"{path}: {key} holds the label {str(labels[unclear][0])!r}, which may be a class or mean "
                              "'no label'; rename the class, or give images without a label as x_unlabelled")
@@ -247,7 +250,13 @@ def find_classes(path, labels):
                              "-1 means no label, there is one class, and a classifier needs at least 2")
         classes = classes[classes != -1]
     if len(classes) < 2:
-        raise InputError(f"{path}: the only class is {classes[0]}; a classifier needs at least 2 classes")
+        raise InputError(f"{path}: the only class is {printable(classes[0])}; a classifier needs at least 2 classes")
+    seen = {}
+    for name in map(str, classes):
+        twin = seen.setdefault(unicodedata.normalize("NFC", name).strip(), name)
+        if twin != name:
+            raise InputError(f"{path}: y_train holds {ascii(twin)} and {ascii(name)}, which differ in blanks or in how "
+                             "an accent is stored: name the class in one way")
     return classes
 
 
@@ -259,6 +268,6 @@ def number_classes(path, key, labels, classes):
     if labels.dtype.kind != "U":
         known |= labels == -1
     if not known.all():
-        raise InputError(f"{path}: {key} holds the label {labels[~known][0]}, which y_train does not have: a class "
+        raise InputError(f"{path}: {key} holds the label {printable(labels[~known][0])}, which y_train does not have: a class "
                          "without training images cannot be learned")
     return np.where(np.isin(labels, classes), np.searchsorted(classes, labels), -1)

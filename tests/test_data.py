@@ -123,6 +123,8 @@ def test_missing_file_misspelt_source_and_empty_folder_are_refused(tmp_path):
         load_real_samples(str(tmp_path / "none.npz"))
     with pytest.raises(InputError, match="no such file: minst .*auto, mnist, synthetic"):
         load_real_samples("minst")
+    with pytest.raises(InputError, match="--data: is empty"):  # not the folder in which it was started
+        load_real_samples("")
     with pytest.raises(InputError, match=str(tmp_path)):
         load_real_samples(str(tmp_path))  # an empty folder
 
@@ -145,6 +147,18 @@ def cache(tmp_path, monkeypatch):
 def trust(monkeypatch, path):
     """Let this file's hash be the one that Keras expects."""
     monkeypatch.setattr(sgan_data, "MNIST_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="for Unix")
+def test_a_pipe_in_the_cache_is_not_waited_for(cache):
+    os.mkfifo(cache)
+    with pytest.raises(InputError, match="is not a file but a pipe"):
+        load_real_samples("mnist")
+
+
+def test_a_home_of_nobody_is_a_folder_of_that_name_as_for_keras(monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", "~nobody_of_this_name/keras")
+    assert sgan_data._cached_mnist().name == "mnist.npz"
 
 
 def test_mnist_by_name_never_falls_back(cache, capsys):

@@ -47,7 +47,7 @@ def test_plain_file_needs_no_note(read):
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 31), (30, 45)])
 def test_sizes_from_8_pixels_on(read, size):
-    images = np.full((12, *size), 200, np.uint8)
+    images = RANDOM.integers(0, 256, (12, *size), np.uint8)
     assert read(x_train=images, x_test=images[:6]).train_images.shape == (12, *size, 1)
 
 
@@ -85,8 +85,8 @@ def test_strings_are_class_names(read, kind):
 def test_one_hot_labels(read, kind):
     data = read(y_train=np.eye(3, dtype=kind)[LABELS], y_test=np.eye(3, dtype=kind)[TEST_LABELS])
     assert same(data) and np.array_equal(data.test_labels, TEST_LABELS)
-    assert data.notes == ("y_train: one-hot, the 3 columns are the classes",
-                          "y_test: one-hot, the 3 columns are the classes")
+    assert data.notes == ("y_train: one-hot, the classes are numbers of columns, from 0 on",
+                          "y_test: one-hot, the classes are numbers of columns, from 0 on")
 
 
 def test_minus_one_is_no_label(read):
@@ -104,6 +104,12 @@ def test_minus_one_is_no_label(read):
     ({"y_train": np.array(["cat", "dog", ""] * 4)}, "the label '', which may be a class or mean 'no label'"),
     ({"y_train": np.array(["0", "1", "-1"] * 4)}, "the label '-1', which may be"),
     ({"y_train": np.array(["cat", "Unlabelled", "b"] * 4)}, "the label 'Unlabelled', which may be"),
+    ({"y_train": np.array(["cat", "dog", " "] * 4)}, "the label ' ', which may be"),
+    ({"y_train": np.array(["0", "1", " -1 "] * 4)}, "the label ' -1 ', which may be"),
+    ({"y_train": np.array(["cat", "dog", "nan"] * 4)}, "the label 'nan', which may be"),  # what pandas makes of none
+    ({"y_train": np.array(["cat", "dog", "None"] * 4)}, "the label 'None', which may be"),
+    ({"y_train": np.array(["cat", "dog", "cat "] * 4)}, "'cat' and 'cat ', which differ in blanks or"),
+    ({"y_train": np.array(["\xe4", "b", "a\u0308"] * 4)}, r"y_train holds 'a\\u0308' and '\\xe4', which differ in"),
     ({"y_train": np.array([b"\xff", b"a"] * 6)}, "not UTF-8"),
     ({"y_train": np.eye(12, 3)}, r"shape \(12, 3\), but is not one-hot"),
     ({"y_train": np.full((12, 3), 0.5)}, "is not one-hot"),
@@ -172,13 +178,18 @@ def test_unlabelled_images_come_last(read):
 
 def test_unknown_arrays_are_named(read):
     assert read(x_val=MORE, ids=np.arange(3)).notes == ("images.npz: not used: ids, x_val",)
+    assert read(**{"a\nb\x1b[2J": MORE}).notes == (r"images.npz: not used: a\nb\x1b[2J",)
+    with pytest.raises(InputError) as refusal:
+        read(y_train=None, **{"\x1b[2J": MORE})
+    assert "\x1b" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("images, message", [
     (TRAIN % 2, "values from 0 to 1, only 0 and 1: .*lost their greys; save the floats. If .*black and white"),
     (TRAIN % 2 == 1, "x_train is bool .* only 0 and 1"),
-    (TRAIN * 0, "values from 0 to 0, only 0 and 1"),
-    (TRAIN * 0.0, "values from 0 to 0, only 0 and 1"),
+    (TRAIN * 0, "values from 0 to 0: all pixels are equal"),
+    (TRAIN * 0.0, "values from 0 to 0: all pixels are equal"),
+    (TRAIN * 0 + 200, "values from 200 to 200: all pixels are equal"),
     (TRAIN / 127.5 - 1, r"float64 with values from -1 to 1: if -1 is black .*\(x \+ 1\) / 2; if a mean was subtracted"),
     (TRAIN / 50 - 2.5, "values from -2.5 to 2.6: neither"),
     (TRAIN / 16, "values from 0 to 15.938: neither from 0 to 1 nor from 0 to 255"),
@@ -308,8 +319,8 @@ def test_labels_of_other_integer_types_and_columns(read):
     ({"x_test": np.zeros((6, 12, 8), np.int64)}, "x_test is int64 with values from 0 to 0"),
     ({"x_train": np.zeros((0, 12, 8), np.uint8), "y_train": np.zeros(0, int)}, "x_train is empty"),
     ({"x_test": np.zeros((6, 12, 0), np.uint8)}, "x_test is empty"),
-    ({"x_test": np.full((6, 12, 12), 200, np.uint8)}, r"x_test are \(12, 12, 1\), those of x_train \(12, 8, 1\)"),
-    ({"x_test": np.full((6, 12, 8, 3), 200, np.uint8)}, r"x_test are \(12, 8, 3\), those of x_train \(12, 8, 1\)"),
+    ({"x_test": RANDOM.integers(0, 256, (6, 12, 12), np.uint8)}, r"x_test are \(12, 12, 1\), those of x_train \(12, 8, 1\)"),
+    ({"x_test": RANDOM.integers(0, 256, (6, 12, 8, 3), np.uint8)}, r"x_test are \(12, 8, 3\), those of x_train \(12, 8, 1\)"),
     ({"y_train": np.arange(11) % 3}, r"y_train has the shape \(11,\).* 12 images"),
     ({"y_test": np.arange(7) % 3}, r"y_test has the shape \(7,\).* 6 images"),
     ({"y_train": np.zeros((12, 3), int)}, r"y_train has the shape \(12, 3\).*one class number"),
