@@ -46,6 +46,16 @@ def test_without_scikit_learn_a_line_says_what_to_install(monkeypatch):
         main([])
 
 
+def test_test_images_without_a_label_do_not_count(digits, tmp_path):
+    def rows(n):
+        x, y, m, k = digits.train_images, digits.train_labels, digits.test_images, digits.test_labels
+        unknown = np.full(n, -1)
+        np.savez(tmp_path / "x.npz", x_train=x, y_train=y, x_test=np.concatenate([m, m[:n]]), y_test=np.append(k, unknown))
+        main(["--data", str(tmp_path / "x.npz"), "--splits", "1", "--results", str(tmp_path)])
+        return (tmp_path / "baselines.csv").read_text()
+    assert rows(0) == rows(50)
+
+
 def test_data_without_a_test_set_are_refused(digits, tmp_path):
     np.savez(tmp_path / "x.npz", x_train=digits.train_images, y_train=digits.train_labels)
     assert load_real_samples(str(tmp_path / "x.npz")).test_images is None

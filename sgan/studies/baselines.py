@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 if not __package__:  # run by its path instead of with -m
-    sys.path[0] = str(Path(__file__).parents[2])
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import sgan
 
@@ -96,7 +96,9 @@ def main(argv=None):
     flat = dataset.train_images.reshape(len(dataset.train_images), -1) / 255
     components = PCA(min(COMPONENTS, *flat.shape), random_state=0).fit(flat)
     features = components.transform(flat)
-    test_features = components.transform(dataset.test_images.reshape(len(dataset.test_images), -1) / 255)
+    known = dataset.test_labels >= 0
+    test_images, test_labels = dataset.test_images[known], dataset.test_labels[known]
+    test_features = components.transform(test_images.reshape(len(test_images), -1) / 255)
 
     rows = []
     for split in range(args.first_split, args.first_split + args.splits):
@@ -104,8 +106,8 @@ def main(argv=None):
         labels = dataset.train_labels[labelled]
         for method, predicted in predictions(features, labelled, labels, test_features, split).items():
             rows.append({"data": Path(dataset.name).stem, "labels": args.labels, "method": method, "label_seed": split,
-                         "test_accuracy": (predicted == dataset.test_labels).mean(),
-                         "balanced_test_accuracy": balanced_accuracy(predicted, dataset.test_labels)})
+                         "test_accuracy": (predicted == test_labels).mean(),
+                         "balanced_test_accuracy": balanced_accuracy(predicted, test_labels)})
     path = args.results / "baselines.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_rows(path, rows)
