@@ -125,9 +125,13 @@ import importlib.util, os
 print(importlib.util.find_spec("sgan_mnist").origin, flush=True)
 os._exit(0)
 """)
-    ended = subprocess.run([sys.executable, ROOT / script, "--help"], cwd=tmp_path, env=environment, text=True,
-                           capture_output=True)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"{ROOT / 'sgan_mnist.py'}\n", "")
+    (tmp_path / "link.py").symlink_to(ROOT / script)
+    safe = {**environment, "PYTHONSAFEPATH": "1"}  # which leaves the script's folder out, as `python -I` does
+    ways = [(ROOT / script, environment), ("link.py", environment), *([(ROOT / script, safe)] if "/" not in script else [])]
+    for path, environment in ways:
+        ended = subprocess.run([sys.executable, path, "--help"], cwd=tmp_path, env=environment, text=True,
+                               capture_output=True)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"{ROOT / 'sgan_mnist.py'}\n", "")
 
 
 @pytest.mark.slow
@@ -182,6 +186,7 @@ def test_the_home_folder_may_be_named_with_a_tilde(small_digits, digits_file, tm
     assert (tmp_path / "run" / "c_model_0002.h5").exists()
     development.main(["~/development.npz", f"--data={digits_file}"])
     capsys.readouterr()
+    (tmp_path / "some").mkdir()
     pack.main(["--results=~/some"])
     assert capsys.readouterr().out == f"packed: 0 new results, into {tmp_path / 'some' / 'runs'}\n"
     study.main(["labels", "--list", "--results=~/some"])
@@ -189,7 +194,7 @@ def test_the_home_folder_may_be_named_with_a_tilde(small_digits, digits_file, tm
     monkeypatch.setattr(discriminator_variants, "build_variants", list)
     discriminator_variants.main(["--out=~/pictures"])
     assert f"written to {tmp_path / 'pictures'}" in capsys.readouterr().out
-    assert {path.name for path in tmp_path.iterdir()} == {"small.npz", "run", "development.npz"}
+    assert {path.name for path in tmp_path.iterdir()} == {"small.npz", "run", "development.npz", "some"}
 
 
 def test_a_tilde_that_names_no_user_is_a_name(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 if not __package__:  # run by its path instead of with -m
-    sys.path[0] = str(Path(__file__).parents[2])
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import sgan
 
