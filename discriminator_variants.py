@@ -18,9 +18,6 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent))  # where `python -I` and PYTHONSAFEPATH leave it out
-
 import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
 
 if __name__ == "__main__":

@@ -17,9 +17,6 @@ import sys
 import warnings
 from pathlib import Path
 
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent))  # where `python -I` and PYTHONSAFEPATH leave it out
-
 import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
 
 if __name__ == "__main__":

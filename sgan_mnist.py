@@ -19,11 +19,7 @@ import shlex
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import ClassVar
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent))  # where `python -I` and PYTHONSAFEPATH leave it out
 
 import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
 

@@ -126,9 +126,7 @@ print(importlib.util.find_spec("sgan_mnist").origin, flush=True)
 os._exit(0)
 """)
     (tmp_path / "link.py").symlink_to(ROOT / script)
-    safe = {**environment, "PYTHONSAFEPATH": "1"}  # which leaves the script's folder out, as `python -I` does
-    ways = [(ROOT / script, environment), ("link.py", environment), *([(ROOT / script, safe)] if "/" not in script else [])]
-    for path, environment in ways:
+    for path in ROOT / script, "link.py":
         ended = subprocess.run([sys.executable, path, "--help"], cwd=tmp_path, env=environment, text=True,
                                capture_output=True)
         assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"{ROOT / 'sgan_mnist.py'}\n", "")
