@@ -18,7 +18,8 @@ from sgan.memory import check_memory
 
 UNLABELLED = ("x_unlabelled", "x_unlabeled")
 LEAST_SIZE = 8  # pixels, of height and width
-NOT_A_CLASS = ("", "-1", "-1.0", "nan", "none", "unlabelled", "unlabeled")  # refused as names: they may stand for "no label"
+# Refused as names of classes: they may stand for "no label".
+NOT_A_CLASS = ("", "-1", "-1.0", "nan", "none", "unlabelled", "unlabeled")
 
 
 def read_npz(path):
@@ -268,6 +269,6 @@ def number_classes(path, key, labels, classes):
     if labels.dtype.kind != "U":
         known |= labels == -1
     if not known.all():
-        raise InputError(f"{path}: {key} holds the label {printable(labels[~known][0])}, which y_train does not have: a class "
-                         "without training images cannot be learned")
+        raise InputError(f"{path}: {key} holds the label {printable(labels[~known][0])}, which y_train does not have: "
+                         "a class without training images cannot be learned")
     return np.where(np.isin(labels, classes), np.searchsorted(classes, labels), -1)

@@ -74,8 +74,7 @@ def memory_errors_in_one_line():
     try:
         yield
     except (MemoryError, tf.errors.ResourceExhaustedError):
-        raise InputError("out of memory: use a smaller batch (--batch-size and the like), smaller networks "
-                         "(--latent-dim), or fewer or smaller images") from None
+        raise InputError("out of memory: use fewer or smaller images, or a smaller --batch-size") from None
 
 
 def step_numbers(n):

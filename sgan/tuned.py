@@ -128,17 +128,28 @@ class TunedSettings(Settings):
 
 
 def background(images):
-    """The brightness, 0..255, of the background on which images, uint8 (N, H, W, C), show strokes; None where they show
-    something else.
+    """The brightness, 0..255, of the plain background on which images, uint8 (N, H, W, C), show strokes; None where
+    they show something else.
 
-    Strokes are what is left where, on average, over half of an image's values are within 12 of its most frequent one.
-    (MNIST: 82 %, USPS: 62 %, chest X-rays: 32 %, CIFAR-10: 29 %.)
+    A background is plain if, on average, more than half of an image's values lie within 12 grey levels of its most
+    frequent value (MNIST: 82 %, USPS: 62 %, chest X-rays: 32 %, CIFAR-10: 29 %).
     """
     images = images[::math.ceil(len(images) / 1000)].reshape(-1, math.prod(images.shape[1:]))
     counts = np.stack([np.bincount(image, minlength=256) for image in images])
     most_frequent = counts.argmax(axis=1)
     near = abs(np.arange(256) - most_frequent[:, None]) <= 12
     return most_frequent.mean() if counts[near].sum() > counts.sum() / 2 else None
+
+
+def ingredients_of(settings, images):
+    """Which of the INGREDIENTS a training with these `TunedSettings` has for images uint8 (N, H, W, C); a list."""
+    left_out = set(settings.without.split(","))
+    brightness = background(images)
+    if settings.images == "other" or settings.images == "auto" and brightness is None:
+        left_out.update(STROKES_ONLY)
+    elif brightness is not None and brightness > 127:
+        left_out.add("clutter")  # which draws bright strokes
+    return [name for name in INGREDIENTS if not {name, *NEEDS.get(name, ())} & left_out]
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -294,13 +305,7 @@ class TunedSGAN(Training):
                                         "mutual_information", "marginal_entropy", "pseudo_label_loss", "mask_rate"),
                          settings.seed)
         self.settings, self.steps = settings, steps
-        left_out = set(settings.without.split(","))
-        brightness = background(unlabelled_images)
-        if settings.images == "other" or settings.images == "auto" and brightness is None:
-            left_out.update(STROKES_ONLY)
-        elif brightness is not None and brightness > 127:
-            left_out.add("clutter")  # which draws bright strokes
-        self.ingredients = [name for name in INGREDIENTS if not {name, *NEEDS.get(name, ())} & left_out]
+        self.ingredients = ingredients_of(settings, unlabelled_images)
         image_shape = unlabelled_images.shape[1:]
         self.g_model = tuned_generator(settings.latent_dim, image_shape)
         _, classifier = define_discriminator(image_shape, n_classes, tuned_backbone)

@@ -140,10 +140,10 @@ def test_running_out_of_memory_is_one_line(small_digits, tmp_path, monkeypatch, 
         raise error
     for name, start in ("SGAN", main), ("TunedSGAN", tuned.main):
         monkeypatch.setattr(sys.modules[start.__module__], name, without_memory)
-        with pytest.raises(InputError, match="out of memory: use a smaller batch"):
+        with pytest.raises(InputError, match="out of memory: use fewer or smaller images"):
             start(["--data", str(small_digits), "--out", str(tmp_path / "run")])
     assert not (tmp_path / "run").exists()
     for module, arguments in (own_data, ["--data", "x"]), (evaluate_classifier, ["x.h5"]):
         monkeypatch.setattr(module, "set_up_device", without_memory)
-        with pytest.raises(InputError, match="out of memory: use a smaller batch"):
+        with pytest.raises(InputError, match="out of memory: use fewer or smaller images"):
             module.main(arguments)

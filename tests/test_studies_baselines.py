@@ -8,7 +8,7 @@ import pytest
 from sgan.command_line import InputError
 from sgan.data import load_real_samples
 from sgan.studies import baselines
-from sgan.studies.baselines import main, mean_and_spread
+from sgan.studies.baselines import main
 
 
 def test_each_method_is_measured_on_each_split(digits_file, tmp_path, capsys):
@@ -35,11 +35,6 @@ def test_only_the_chosen_rows_have_labels(digits):
         assert (other[method] == (first[method] + 1) % 10).mean() > 0.9
 
 
-def test_one_split_has_no_standard_deviation():
-    assert mean_and_spread([0.5]) == "50.00 % (n = 1)"
-    assert mean_and_spread([0.5, 0.7]) == "60.00 ± 14.14 % (n = 2)"
-
-
 def test_without_scikit_learn_a_line_says_what_to_install(monkeypatch):
     monkeypatch.setattr(baselines, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install scikit-learn"):
@@ -50,7 +45,8 @@ def test_test_images_without_a_label_do_not_count(digits, tmp_path):
     def rows(n):
         x, y, m, k = digits.train_images, digits.train_labels, digits.test_images, digits.test_labels
         unknown = np.full(n, -1)
-        np.savez(tmp_path / "x.npz", x_train=x, y_train=y, x_test=np.concatenate([m, m[:n]]), y_test=np.append(k, unknown))
+        np.savez(tmp_path / "x.npz", x_train=x, y_train=y, x_test=np.concatenate([m, m[:n]]),
+                 y_test=np.append(k, unknown))
         main(["--data", str(tmp_path / "x.npz"), "--splits", "1", "--results", str(tmp_path)])
         return (tmp_path / "baselines.csv").read_text()
     assert rows(0) == rows(50)

@@ -58,8 +58,7 @@ def test_held_out_images_are_not_trained_on_in_any_way(monkeypatch, small_datase
     monkeypatch.setattr(own_data, "TunedSGAN", Watched)
     monkeypatch.setattr(own_data.TunedSettings, "steps_per_epoch", 2)
     rows, held_out = np.arange(0, 100, 2), np.arange(0, 100, 10)
-    settings = own_data.OwnDataSettings(epochs=1)
-    predicted = own_data.train_and_predict(settings, "nothing", small_dataset, rows, held_out)
+    predicted = own_data.train_and_predict(own_data.TunedSettings(), 1, small_dataset, rows, held_out)
     (n_labelled, unlabelled), = seen
     assert predicted.shape == (10,) and n_labelled == 40
     assert not {small_dataset.train_images[row].tobytes() for row in held_out} & unlabelled

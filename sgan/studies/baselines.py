@@ -1,12 +1,13 @@
-"""What methods without any network reach on the same label splits: logistic regression, SVM, LabelSpreading.
+"""What methods without any network reach on label splits: logistic regression, SVM, LabelSpreading.
 
     pip install scikit-learn
     python -m sgan.studies.baselines --data usps.npz --labels 100 --first-split 31
 
 All three see the first 50 principal components of the training images, which need no labels, and have scikit-learn's
-default settings, except that LabelSpreading (Zhou et al. 2004, Learning with local and global consistency) goes by
-nearest neighbours; it looks at up to 5,000 of the unlabelled images, too. Prints the means, and writes a row for each
-split to RESULTS/baselines.csv, in place of those with the same data and number of labels.
+default settings, except that logistic regression has 1,000 iterations and LabelSpreading (Zhou et al. 2004, Learning
+with local and global consistency) goes by nearest neighbours; it looks at up to 5,000 unlabelled images, too.
+Prints the means, and writes a row for each split to RESULTS/baselines.csv, in place of those with the same data and
+number of labels.
 """
 
 import csv
@@ -28,6 +29,7 @@ from sgan.command_line import ArgumentParser, InputError, at_least, run_command
 from sgan.data import load_real_samples
 from sgan.evaluation import balanced_accuracy
 from sgan.files import expand, written_whole
+from sgan.studies.tables import mean_std
 from sgan_mnist import select_supervised_samples
 
 COMPONENTS, UNLABELLED = 50, 5000
@@ -55,12 +57,6 @@ def predictions(features, rows, labels, test_features, seed):
     with np.errstate(invalid="ignore"):  # images that no labelled one reaches get the first class
         predicted["LabelSpreading"] = LabelSpreading("knn").fit(every, known).predict(test_features)
     return predicted
-
-
-def mean_and_spread(values):
-    """Accuracies, 0..1, in words: "82.00 ± 1.23 % (n = 5)"; a single one has no standard deviation."""
-    spread = f" ± {100 * np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
-    return f"{100 * np.mean(values):.2f}{spread} % (n = {len(values)})"
 
 
 def write_rows(path, rows):
@@ -114,7 +110,7 @@ def main(argv=None):
     for method in dict.fromkeys(row["method"] for row in rows):
         accuracies, balanced = ([row[name] for row in rows if row["method"] == method]
                                 for name in ("test_accuracy", "balanced_test_accuracy"))
-        print(f"{method:20} {mean_and_spread(accuracies)}, balanced {mean_and_spread(balanced)}")
+        print(f"{method:20} test accuracy, %: {mean_std(accuracies)}; balanced: {mean_std(balanced)}")
     print(f"written: {path}")
 
 

@@ -2,11 +2,11 @@
 
     python -m sgan.studies.own_data --data mine
 
-The tuned SGAN, and the same network without the unlabelled images, are trained five times each, with four fifths of the
-labelled images, and predict the last fifth, which is trained on in no way, not even without labels. So each labelled
-image is predicted once by a classifier that has not seen it. Whether the two differ by more than chance is said by the
-exact McNemar test: of the images that only one of the two gets right, both are as likely to get each if neither is
-better (McNemar 1947, Psychometrika 12).
+The tuned SGAN, and the same network without the unlabelled images, are trained five times each, with four fifths of
+the labelled images, and predict the last fifth, which is trained on in no way, not even without labels. So each
+labelled image is predicted once by a classifier that has not seen it. An exact McNemar test (McNemar 1947, Psychometrika
+12) says whether the difference is larger than chance: if neither classifier is better, an image that only one of them
+gets right is equally likely to be either's. The training sets of the folds overlap, so its p is an approximation.
 """
 
 import math
@@ -31,8 +31,11 @@ from sgan.command_line import ArgumentParser, InputError, add_options, check_val
 from sgan.data import DataSettings, default_labels
 from sgan.evaluation import predict_classes
 from sgan.files import printable
-from sgan.training_loop import WatchLosses, in_words, memory_errors_in_one_line, set_up_device, step_numbers
-from sgan.tuned import TunedSettings, TunedSGAN
+from sgan.memory import check_training
+from sgan.training_loop import (
+    WatchLosses, in_words, memory_errors_in_one_line, set_up_device, step_numbers, steps_per_call
+)
+from sgan.tuned import TunedSettings, TunedSGAN, ingredients_of
 from sgan_mnist import select_supervised_samples
 
 FOLDS = 5
@@ -46,6 +49,8 @@ class OwnDataSettings(DataSettings):
 
     epochs: int = option(TunedSettings.epochs, f"of {TunedSettings.steps_per_epoch} steps each, of each of the "
                                                f"{2 * FOLDS} trainings", least=1)
+    images: str = option("auto", "what they show: see python -m sgan.tuned --help",
+                         choices=("auto", "strokes", "other"))
     seed: int = option(0, "seed for weights, noise, order and folds", least=0)
     COMMAND: ClassVar = "python -m sgan.studies.own_data"
 
@@ -78,16 +83,17 @@ def make_folds(labels, seed):
     return folds
 
 
-def train_and_predict(settings, without, dataset, rows, held_out):
-    """Train on the labelled images `rows` but for those `held_out`, and predict the latter: (n,) class numbers."""
-    keras.utils.set_random_seed(settings.seed)
-    tuned = TunedSettings(seed=settings.seed, without=without)
-    steps = settings.epochs * tuned.steps_per_epoch
+def train_and_predict(tuned, epochs, dataset, rows, held_out):
+    """Train with these `TunedSettings` on the labelled images `rows` but for those `held_out`, and predict the latter:
+    (n,) class numbers."""
+    keras.utils.set_random_seed(tuned.seed)
+    steps = epochs * tuned.steps_per_epoch
     training_rows = np.setdiff1d(rows, held_out)
     labelled = dataset.train_images[training_rows], dataset.train_labels[training_rows]
     fold = dataset.set_apart(training_rows, held_out)
     training = TunedSGAN(tuned, labelled, fold.train_images, dataset.n_classes, steps)
-    training.compile(optimizer=None)
+    check_training(training.state_variables(), training.step_bytes(tuned))
+    training.compile(optimizer=None, steps_per_execution=steps_per_call(steps))
     training.fit(step_numbers(steps), shuffle=False, verbose=0, callbacks=[WatchLosses(steps)])
     predicted = predict_classes(training.c_model, dataset.train_images, held_out)
     keras.backend.clear_session()
@@ -148,12 +154,16 @@ def main(argv=None):
     print(f"Data: {dataset.name}, {len(dataset.train_images):,} training images, {len(rows):,} of them with their "
           "labels")
 
+    trainings = {name: TunedSettings(seed=settings.seed, images=settings.images, without=without)
+                 for name, without in TRAININGS.items()}
+    for name, tuned in trainings.items():
+        print(f"Training {name}: {', '.join(ingredients_of(tuned, dataset.train_images)) or 'labelled images only'}")
     began, done = time.perf_counter(), 0
-    right = {name: np.zeros(len(rows), bool) for name in TRAININGS}
+    right = {name: np.zeros(len(rows), bool) for name in trainings}
     for fold in range(FOLDS):
         held_out = folds == fold
-        for name, without in TRAININGS.items():
-            predicted = train_and_predict(settings, without, dataset, rows, rows[held_out])
+        for name, tuned in trainings.items():
+            predicted = train_and_predict(tuned, settings.epochs, dataset, rows, rows[held_out])
             right[name][held_out] = predicted == labels[held_out]
             done += 1
             left = (time.perf_counter() - began) / done * (2 * FOLDS - done)
