@@ -14,6 +14,7 @@ Below the scripts, which import it:
     memory.py             whether data and training fit into memory
     plots.py              generated images as a grid, training curves
     training_loop.py      what lets Keras' `fit` run a training that draws its own batches
+    augmentation.py       images of strokes, warped and cluttered
     evaluation.py         what a classifier predicts for many images
     cropping.py           generated images of any size
     about.py              the metadata in a saved classifier

@@ -10,6 +10,7 @@ from conftest import ROOT
 from helpers import hand_made
 
 from sgan import tuned
+from sgan.augmentation import AUGMENTATION
 from sgan.command_line import InputError
 from sgan.data import MNIST_FINGERPRINT
 from sgan.studies import pack
@@ -55,7 +56,7 @@ def test_a_new_recipe_makes_other_tuned_runs_and_no_others(monkeypatch):
         patch.setattr("sgan.studies.run.RECIPE", tuned.RECIPE + 1)
         assert [run.identity("x") == old for run, old in zip(runs, before)] == [True, False]
     with monkeypatch.context() as patch:
-        patch.setitem(tuned.AUGMENTATION, "rotation", 0.26)
+        patch.setitem(AUGMENTATION, "rotation", 0.26)
         assert [run.identity("x") == old for run, old in zip(runs, before)] == [True, False]
     with monkeypatch.context() as patch:
         patch.setattr("sgan.studies.run.tuned_settings", lambda run: replace(

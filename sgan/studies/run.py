@@ -32,6 +32,7 @@ import numpy as np
 
 from discriminator_variants import VARIANTS, count_weights
 from sgan.about import describe_classifier
+from sgan.augmentation import AUGMENTATION
 from sgan.command_line import ArgumentParser, InputError, add_options, at_least, flag, option, run_command
 from sgan.data import DataSettings, load_real_samples
 from sgan.evaluation import accuracy
@@ -42,7 +43,7 @@ from sgan.studies.article import ArticleSettings, ArticleSGAN
 from sgan.studies.results import describe_rows, read_results, run_id, write_result
 from sgan.studies.supervised_only import SupervisedOnly
 from sgan.training_loop import set_up_device, step_numbers
-from sgan.tuned import AUGMENTATION, INGREDIENTS, RECIPE, TunedSettings, TunedSGAN
+from sgan.tuned import INGREDIENTS, RECIPE, TunedSettings, TunedSGAN
 from sgan_mnist import Settings, select_supervised_samples
 
 FIRST = "first"  # as a --label-seed: no random split, but the first images of each class
