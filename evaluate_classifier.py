@@ -113,17 +113,17 @@ def evaluate(path, model, data, about=None):
         raise InputError(f"{path}: takes images of {expected}, but those of {data.name} are {shape}")
     if n_classes != data.n_classes:
         raise InputError(f"{path}: has {n_classes} classes, but {data.name} has {data.n_classes}")
-    names, trained_on = [printable(name) for name in class_names(path, about, data)], ", some of them trained on"
+    names = [printable(name) for name in class_names(path, about, data)]
     for title, name, images, labels in (("Train", "training set", data.train_images, data.train_labels),
                                         ("Test", "test set", data.test_images, data.test_labels)):
         if images is None:
             print(f"{title} Accuracy: none, {data.name} has no {name}")
         else:
             confusion, counted = confusion_matrix(model, images, labels), name
-            over = ""
-            if confusion.sum() < len(labels):
-                over = f" ({confusion.sum():,} labelled images{trained_on if title == 'Train' else ''})"
-            print(f"{title} Accuracy: {confusion.trace() / confusion.sum():.3%}{over}")
+            n = confusion.sum()
+            partly = ", some of them trained on" if title == "Train" else ""
+            over = f" ({n:,} labelled images{partly})" if n < len(labels) else ""
+            print(f"{title} Accuracy: {confusion.trace() / n:.3%}{over}")
     width = max(map(len, ("class", *names)))
     print(f"Classes, on the {counted}:\n{'class':{width}}  images  accuracy  precision")
     for k in range(n_classes):

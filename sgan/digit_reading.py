@@ -1,4 +1,4 @@
-"""Reads a photographed or drawn digit as MNIST was made.
+"""Turns a picture of a handwritten digit into an image like MNIST's.
 
     image = read_digit(picture)     # grey uint8 (H, W) of any size to uint8 (28, 28), bright on black
 
@@ -121,7 +121,7 @@ def connected_components(mask):
     numbers = np.where(mask, np.arange(1, mask.size + 1, dtype="int32").reshape(mask.shape), 0)
     while True:
         highest = np.where(mask, within_windows(np.pad(numbers, 1), 3, np.maximum), 0)
-        highest = np.append(0, highest)[highest]  # what the pixel of that number has heard of meanwhile
+        highest = np.append(0, highest)[highest]  # jump ahead: the number that its pixel has by now
         if np.array_equal(highest, numbers):
             return numbers
         numbers = highest
@@ -156,7 +156,7 @@ def find_digit(picture, invert):
     found = [strokes for strokes in found if strokes]
     if not found:
         raise NoDigit("no ink found")
-    strokes = max(found, key=lambda each: longer_side(each.component) * sharpness(each.component, each)**6)
+    strokes = max(found, key=lambda each: longer_side(each.component) * sharpness(each.component, each)**6)  # sharp first
     return strokes, all_of_digit(strokes)
 
 
@@ -218,7 +218,10 @@ def sharpness(component, strokes):
 
 
 def all_of_digit(strokes):
-    """A mask (H, W) of the strokes' component and what belongs to it. NoDigit if there is a second digit."""
+    """A mask (H, W) of the strokes' component and what belongs to it. NoDigit if there is a second digit.
+
+    Lengths and areas are compared with the component's own.
+    """
     digit, area = strokes.component.copy(), np.count_nonzero(strokes.component)
     extent, width = longer_side(digit), stroke_width(digit)
     numbers = connected_components(strokes.mask & ~digit)
