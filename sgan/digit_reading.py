@@ -156,7 +156,8 @@ def find_digit(picture, invert):
     found = [strokes for strokes in found if strokes]
     if not found:
         raise NoDigit("no ink found")
-    strokes = max(found, key=lambda each: longer_side(each.component) * sharpness(each.component, each)**6)  # sharp first
+    # A sharp outline counts more than size.
+    strokes = max(found, key=lambda each: longer_side(each.component) * sharpness(each.component, each)**6)
     return strokes, all_of_digit(strokes)
 
 
