@@ -151,7 +151,7 @@ class RunFolder:
         saved, settings_class = self.record["settings"], self.settings_class
         if saved.keys() != {option.name for option in fields(settings_class)}:
             raise InputError(f"--resume: {self.path / 'run.json'} has other settings than this program: "
-                             "it was written by another version")
+                             "it was written by another version or another program")
         for name in given.keys() - {"out", "data", *settings_class.MAY_CHANGE}:
             if given[name] != saved[name]:
                 raise InputError(f"--resume: {flag(name)} {given[name]} is not what the run was started "

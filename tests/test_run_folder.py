@@ -299,7 +299,7 @@ def test_a_run_is_not_resumed_on_other_images_or_from_a_damaged_state(copied_run
                                ('{"settings": {}}', "not the record of a run"),
                                (json.dumps({**record, "label_indices": ["a"]}), "not the record of a run"),
                                (json.dumps({**record, "id": 3}), "not the record of a run"),
-                               (json.dumps(other_version), "written by another version")]:
+                               (json.dumps(other_version), "written by another version or another")]:
         (copied_run / "run.json").write_text(content)
         with pytest.raises(InputError, match=complaint):
             resume(copied_run)
