@@ -26,11 +26,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from sgan.about import takes_digits
-from sgan.command_line import ArgumentParser, InputError, run_command
+from sgan.command_line import ArgumentParser, InputError, printable, run_command
 from sgan.data import load_real_samples
 from sgan.digit_reading import read_digit
 from sgan.evaluation import predict_classes, scale_images
-from sgan.files import expand, printable, read_json, written_whole
+from sgan.files import expand, read_json, written_whole
 from sgan.image_folder import HIDDEN, complain, is_terminal, with_progress
 from sgan.pictures import SUFFIXES, fit, open_picture, to_grey_or_rgb
 from sgan.safe_loading import images_at_once, load_classifier, read_about

@@ -80,6 +80,11 @@ def check_values(settings):
             raise InputError(f"{flag(each.name)} {value}: must be at least {least} and below 2**31")
 
 
+def printable(text):
+    """`text` on one line, with control characters, which could change the terminal, written as in Python."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(text))
+
+
 interrupted = threading.Event()
 
 
@@ -119,5 +124,5 @@ def run_command(main):
     module = sys.modules["__main__"].__spec__  # None for a script that was run by its path
     script = module.name.removesuffix(".__main__") if module else Path(sys.argv[0]).name
     with suppress(OSError):  # standard error may be full, too
-        print(f"{script}: {' '.join(str(message).split())}", file=sys.stderr)
+        print(printable(f"{script}: {' '.join(str(message).split())}"), file=sys.stderr)
     sys.exit(status)

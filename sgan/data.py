@@ -21,8 +21,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from sgan.command_line import InputError, at_least, option
-from sgan.files import expand, printable, regular_file
+from sgan.command_line import InputError, at_least, option, printable
+from sgan.files import expand, regular_file
 from sgan.image_folder import read_folder
 from sgan.npz_file import LEAST_SIZE, read_npz
 from sgan.synthetic_digits import draw_digits

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
-from sgan.files import printable
+from sgan.command_line import printable
 
 
 def scale_images(images):

@@ -10,13 +10,18 @@ from pathlib import Path
 
 import h5py
 
-from sgan.command_line import InputError
+from sgan.command_line import InputError, printable
 
 MOST_TEXT = 2**24  # bytes: a run.json that names a million label indices
 
 
 def expand(path):
-    """`path` as a Path, with ~ as the home folder; where there is no such user, "~..." is the name of a file."""
+    """`path` as a Path, with ~ as the home folder; where there is no such user, "~..." is the name of a file.
+
+    Raises InputError for an empty one, which would be the current folder.
+    """
+    if not str(path):
+        raise InputError("an empty path: give the name of a file or folder")
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -63,11 +68,6 @@ def read_json(path):
 def first_line(error):
     """The first line of an error's message: those of libraries go on for pages."""
     return printable((str(error).strip().splitlines() or [type(error).__name__])[0][:200])
-
-
-def printable(text):
-    """`text` on one line, with control characters, which could change the terminal, written as in Python."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(text))
 
 
 @contextlib.contextmanager

@@ -17,8 +17,7 @@ from multiprocessing.pool import ThreadPool
 import numpy as np
 from PIL import Image
 
-from sgan.command_line import InputError
-from sgan.files import printable
+from sgan.command_line import InputError, printable
 from sgan.memory import available_cores, check_memory
 from sgan.npz_file import LEAST_SIZE
 from sgan.pictures import fit, open_picture, to_grey_or_rgb

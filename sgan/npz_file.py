@@ -12,8 +12,8 @@ import zipfile
 
 import numpy as np
 
-from sgan.command_line import InputError
-from sgan.files import first_line, printable, regular_file
+from sgan.command_line import InputError, printable
+from sgan.files import first_line, regular_file
 from sgan.memory import check_memory
 
 UNLABELLED = ("x_unlabelled", "x_unlabeled")

@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT, USERS_ENVIRONMENT
 
 from sgan.command_line import (
-    ArgumentParser, InputError, add_options, at_least, check_values, flag, option, run_command
+    ArgumentParser, InputError, add_options, at_least, check_values, flag, option, printable, run_command
 )
 from sgan.studies.run import Run
 from sgan.tuned import TunedSettings
@@ -88,6 +88,11 @@ def test_at_least_leaves_other_texts_to_argparse():
         at_least(int, 0)("x")
     with pytest.raises(argparse.ArgumentTypeError):
         at_least(int, 0)("-1")
+
+
+def test_names_are_shown_on_one_line_without_control_characters():
+    assert printable("é 三.png") == "é 三.png"
+    assert printable("a\n\x1b[31m\t\u202e\ud800") == r"a\n\x1b[31m\t\u202e\ud800"
 
 
 # --------------------------------------------------------------------------------------------------------------

@@ -28,10 +28,9 @@ if __name__ == "__main__":
 import keras
 import numpy as np
 
-from sgan.command_line import ArgumentParser, InputError, add_options, check_values, option, run_command
+from sgan.command_line import ArgumentParser, InputError, add_options, check_values, option, printable, run_command
 from sgan.data import DataSettings, default_labels
 from sgan.evaluation import predict_classes
-from sgan.files import printable
 from sgan.memory import check_training
 from sgan.training_loop import (
     WatchLosses, in_words, memory_errors_in_one_line, set_up_device, step_numbers, steps_per_call
