@@ -15,11 +15,18 @@ def begin_script():
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `run_command` takes over
     if sys.stderr is None:  # closed: the next file that is opened would get its number, and TensorFlow's lines
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    with quiet_stderr():
-        import keras
-        import tensorflow as tf
+    try:
+        with quiet_stderr():
+            import keras
+            import tensorflow as tf
 
-        tf.config.list_physical_devices("GPU")  # looks for GPUs, which is when TensorFlow complains about them
+            tf.config.list_physical_devices("GPU")  # looks for GPUs, which is when TensorFlow complains about them
+    except (AssertionError, AttributeError, TypeError, ValueError) as error:
+        settings = os.path.join(os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras")), "keras.json")
+        if not os.path.exists(settings):
+            raise
+        print(f"{settings}: Keras cannot use these settings ({error}); correct or delete them", file=sys.stderr)
+        sys.exit(2)
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)

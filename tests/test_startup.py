@@ -138,6 +138,15 @@ def test_the_tuned_sgan_runs_by_its_path(run_script, tmp_path):
     assert (status, errors) == (0, []) and "--without" in output
 
 
+@pytest.mark.parametrize("settings", ["[]", '{"floatx": "float7"}', '{"image_data_format": 3}'])
+def test_settings_that_keras_cannot_use_are_named(run_script, tmp_path, settings):
+    (tmp_path / "keras.json").write_text(settings)
+    status, output, errors = run_script("sgan_mnist.py", "--help", KERAS_HOME=str(tmp_path))
+    assert (status, output) == (2, "")
+    (line,) = errors
+    assert line.startswith(f"{tmp_path / 'keras.json'}: Keras cannot use these settings (")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="for a shell of Unix")
 def test_a_closed_standard_output_is_one_line():
     command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "sgan_mnist.py", "--help"]
