@@ -91,14 +91,14 @@ def to_grey_or_rgb(picture, channels):
 def from_16_bits(picture):
     """Scale integer pixels, which Pillow would cut off at 255, to 8 bits.
 
-    Cameras, scanners and medical devices store 8, 10 or 12 bits in 16: white is the largest value of as many bits as
-    the picture uses.
+    Cameras, scanners and medical devices store 8, 10, 12 or 14 bits in 16, masks a single one: white is the largest
+    value of as many bits as the picture uses.
     """
     pixels = np.asarray(picture)
     least, largest = int(pixels.min()), int(pixels.max())
     if least < 0 or largest > 65535:
         raise ValueError(f"its pixels are whole numbers from {least} to {largest}; save it with 8 or 16 bits")
-    white = next(2**bits - 1 for bits in (8, 10, 12, 16) if largest < 2**bits)
+    white = next(2**bits - 1 for bits in (1, 8, 10, 12, 14, 16) if largest < 2**bits)
     scaled = (np.arange(white + 1) * (255 / white)).round().astype("uint8")
     return Image.fromarray(scaled[pixels])
 

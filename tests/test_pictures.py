@@ -53,12 +53,13 @@ def write_png(path, pixels, bits, size=None):
     return path
 
 
-@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("bits", [1, 8, 10, 12, 14, 16])
 @pytest.mark.parametrize("name", ["deep.png", "deep.tif", "deep.pgm"])
 def test_16_bit_files_are_scaled_by_the_bits_that_they_use(grey, tmp_path, bits, name):
     deep = (grey * ((2**bits - 1) / 255)).round().astype("uint16")
     Image.fromarray(deep).save(tmp_path / name)
-    np.testing.assert_array_equal(read_picture(tmp_path / name, (16, 16, 1))[..., 0], grey)
+    expected = 255 * deep if bits == 1 else grey
+    np.testing.assert_array_equal(read_picture(tmp_path / name, (16, 16, 1))[..., 0], expected)
 
 
 def test_16_bit_colours_are_read_but_not_where_pillow_would_make_them_black(tmp_path):
