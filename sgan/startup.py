@@ -27,6 +27,7 @@ def begin_script():
             raise
         print(f"{settings}: Keras cannot use these settings ({error}); correct or delete them", file=sys.stderr)
         sys.exit(2)
+    tf.get_logger().setLevel("ERROR")  # it warns of programs that compile many functions, as ten trainings do
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
