@@ -101,7 +101,7 @@ def run_command(main):
     Exit status: 2 for bad input and for files that cannot be read or written, 1 for a training that diverged,
     130 for Ctrl-C, 141 for an output that nobody reads any more.
     """
-    signal.signal(signal.SIGINT, interrupt)  # `begin_script` switched it off for the imports
+    before = signal.signal(signal.SIGINT, interrupt)  # `begin_script` switched it off for the imports
     try:
         if sys.stdout is None:
             raise InputError("standard output is closed; to see nothing, send it to /dev/null")
@@ -121,6 +121,8 @@ def run_command(main):
         message, status = error, 1
     except KeyboardInterrupt as error:
         message, status = str(error) or "interrupted", 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     module = sys.modules["__main__"].__spec__  # None for a script that was run by its path
     script = module.name.removesuffix(".__main__") if module else Path(sys.argv[0]).name
     with suppress(OSError):  # standard error may be full, too

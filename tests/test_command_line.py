@@ -120,8 +120,10 @@ def test_what_only_a_developer_can_mend_is_a_traceback():
     def fail():
         raise ZeroDivisionError
 
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(ZeroDivisionError):
         run_command(fail)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize("command, status, output, errors", [
