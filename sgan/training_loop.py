@@ -74,7 +74,7 @@ def memory_errors_in_one_line():
     try:
         yield
     except (MemoryError, tf.errors.ResourceExhaustedError):
-        raise InputError("out of memory: use fewer or smaller images, or a smaller --batch-size") from None
+        raise InputError("out of memory: use fewer or smaller images; to train, a smaller --batch-size") from None
 
 
 def step_numbers(n):

@@ -12,9 +12,9 @@ import keras
 import numpy as np
 import pytest
 from conftest import ROOT
+from helpers import refusal
 from keras import layers
 
-from sgan.command_line import InputError
 from sgan.data import synthetic_digits
 from sgan.evaluation import scale_images
 from sgan.files import save_model
@@ -61,15 +61,6 @@ def model_file(tmp_path_factory):
     model.compile("adam", "sparse_categorical_crossentropy")
     save_model(model, path)
     return path
-
-
-def refusal(path):
-    """The one line with which a file is refused."""
-    with pytest.raises(InputError) as caught:
-        load_classifier(path)
-    message = str(caught.value)
-    assert message.startswith(str(path)) and "\n" not in message
-    return message
 
 
 def rewritten(source, path, change):

@@ -7,9 +7,9 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from helpers import refusal
 from keras import layers
 
-from sgan.command_line import InputError
 from sgan.files import save_model
 from sgan.safe_loading import images_at_once, load_classifier
 
@@ -31,14 +31,6 @@ def path(tmp_path):
 def unseen(monkeypatch):
     """Keras must not even be asked to load a file."""
     monkeypatch.setattr(keras.models, "load_model", lambda *_, **__: pytest.fail("Keras has seen the file"))
-
-
-def refusal(path):
-    with pytest.raises(InputError) as caught:
-        load_classifier(path)
-    message = str(caught.value)
-    assert message.startswith(str(path)) and "\n" not in message
-    return message
 
 
 def last_layer(file):

@@ -75,6 +75,18 @@ def test_the_command_compares_both_trainings_on_every_labelled_image(monkeypatch
     assert "exact McNemar test, p = " in lines[-1]
 
 
+def test_how_the_data_were_read_is_said_and_settings_reach_both_trainings(monkeypatch, capsys, small_dataset, tmp_path):
+    trained = []
+    monkeypatch.setattr(own_data, "train_and_predict", lambda tuned, *_: trained.append(tuned) or _[-1] % 2)
+    names = np.array(["cat", "dog"])[np.arange(20) % 2]
+    np.savez(tmp_path / "named.npz", x_train=small_dataset.train_images[:20], y_train=names)
+    main(["--data", str(tmp_path / "named.npz"), "--labels", "all", "--batch-size", "6", "--images", "other"])
+    output = capsys.readouterr().out
+    assert "Data: the 2 classes are cat, dog\n" in output and output.count("10 right") == 4
+    assert len(trained) == 10 and {(each.batch_size, each.images) for each in trained} == {(6, "other")}
+    assert {each.without for each in trained} == {"nothing", "unlabelled-images"}
+
+
 def test_a_validation_split_is_refused(small_digits):
     with pytest.raises(InputError, match="each fold is held out already"):
         main(["--data", str(small_digits), "--validation-split", "0.2"])

@@ -49,6 +49,7 @@ class OwnDataSettings(DataSettings):
 
     epochs: int = option(TunedSettings.epochs, f"of {TunedSettings.steps_per_epoch} steps each, of each of the "
                                                f"{2 * FOLDS} trainings", least=1)
+    batch_size: int = option(TunedSettings.batch_size, "unlabelled images a step", least=2)
     images: str = option("auto", "what they show: see python -m sgan.tuned --help",
                          choices=("auto", "strokes", "other"))
     seed: int = option(0, "seed for weights, noise, order and folds", least=0)
@@ -151,11 +152,13 @@ def main(argv=None):
                                      settings.label_seed)
     labels = dataset.train_labels[rows]
     folds = make_folds(labels, settings.seed)
+    for note in dataset.notes:
+        print(f"Data: {note}")
     print(f"Data: {dataset.name}, {len(dataset.train_images):,} training images, {len(rows):,} of them with their "
           "labels")
 
-    trainings = {name: TunedSettings(seed=settings.seed, images=settings.images, without=without)
-                 for name, without in TRAININGS.items()}
+    same = {name: getattr(settings, name) for name in ("batch_size", "images", "seed")}
+    trainings = {name: TunedSettings(**same, without=without) for name, without in TRAININGS.items()}
     for name, tuned in trainings.items():
         print(f"Training {name}: {', '.join(ingredients_of(tuned, dataset.train_images)) or 'labelled images only'}")
     began, done = time.perf_counter(), 0
