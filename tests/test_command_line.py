@@ -175,7 +175,7 @@ def test_modules_are_named_as_they_are_called(run_script, tmp_path):
 
 COMMANDS = {"sgan_mnist.py", "evaluate_classifier.py", "discriminator_variants.py", "-m sgan.tuned", "-m sgan.studies",
             "-m sgan.studies.run", "-m sgan.studies.development", "-m sgan.studies.pack", "-m sgan.studies.own_data",
-            "-m sgan.studies.baselines",
+            "-m sgan.studies.baselines", "-m sgan.studies.long_tail",
             "-m sgan.benchmarks.train_step", "-m sgan.benchmarks.time_to_accuracy",
             "-m sgan.benchmarks.digit_pictures", "-m sgan.benchmarks.kill_and_resume"}
 DOCUMENTS = "README.md", "results/README.md"

@@ -1,10 +1,10 @@
-"""sgan/studies/development.py: the split of the training images on which recipes are developed."""
+"""sgan/studies/development.py and long_tail.py: data sets made from others."""
 
 import numpy as np
 import pytest
 
 from sgan.command_line import InputError
-from sgan.studies import development
+from sgan.studies import development, long_tail
 
 
 def test_development_images_are_training_images_split_in_two(small_digits, tmp_path):
@@ -21,3 +21,18 @@ def test_development_images_are_training_images_split_in_two(small_digits, tmp_p
         development.main(command)
     with pytest.raises(InputError, match="must end in .npz"):
         development.main([str(tmp_path / "split"), "--data", str(small_digits)])
+
+
+def test_a_long_tail_has_all_of_the_first_class_and_a_tenth_of_the_last(small_digits, tmp_path):
+    long_tail.main([str(tmp_path / "tail.npz"), "--data", str(small_digits)])
+    with np.load(small_digits) as whole, np.load(tmp_path / "tail.npz") as tail:
+        before, after = np.bincount(whole["y_train"]), np.bincount(tail["y_train"])
+        assert (after == np.round(before * 10 ** (-np.arange(10) / 9))).all() and after[0] == before[0]
+        known = {(image.tobytes(), label) for image, label in zip(whole["x_train"].reshape(-1, 8, 8), whole["y_train"])}
+        assert {(image.tobytes(), label) for image, label in zip(tail["x_train"].reshape(-1, 8, 8), tail["y_train"])
+                } <= known
+        assert (tail["x_test"].reshape(whole["x_test"].shape) == whole["x_test"]).all()
+    without_test = tmp_path / "whole.npz"
+    np.savez(without_test, x_train=np.arange(40 * 64, dtype=np.uint8).reshape(40, 8, 8), y_train=np.arange(40) % 2)
+    with pytest.raises(InputError, match="has no test set"):
+        long_tail.main([str(tmp_path / "another.npz"), "--data", str(without_test)])

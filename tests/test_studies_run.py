@@ -7,7 +7,7 @@ import pytest
 import sgan_mnist
 from sgan.command_line import InputError
 from sgan.data import load_real_samples
-from sgan.evaluation import accuracy
+from sgan.evaluation import accuracy, balanced_accuracy, predict_classes
 from sgan.safe_loading import read_about
 from sgan.studies import run as run_module
 from sgan.studies.article import ArticleSGAN
@@ -128,6 +128,8 @@ def test_a_run_says_all_about_itself_and_the_baseline_learns(small_digits, tmp_p
     assert result["versions"]["keras"] == keras.__version__ and result["device"] and result["threads"] >= 1
     c_model = keras.models.load_model(tmp_path / "kept" / "c_model_0250.h5")
     assert accuracy(c_model, dataset.test_images, dataset.test_labels) == result["final"]["test_accuracy"]
+    predicted = predict_classes(c_model, dataset.test_images, range(len(dataset.test_labels)))
+    assert balanced_accuracy(predicted, dataset.test_labels) == result["final"]["balanced_test_accuracy"]
     about = read_about(tmp_path / "kept" / "c_model_0250.h5", c_model)
     assert about["classes"] == list("0123456789") and about["run"] == result["id"]
     assert (tmp_path / "kept" / "c_model_0250.h5").stat().st_size < 1.2 * 4 * result["weights"] + 50_000

@@ -3,6 +3,7 @@
 import csv
 import math
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -24,9 +25,10 @@ T_95 = {2: 12.706, 3: 4.303, 5: 2.776}  # of Student's distribution, two-sided, 
 def write(name, runs, results, folder):
     """Write the tables of a study. Returns (lines of the table, {name of the run: row of the CSV})."""
     tables.write_tables(name, runs, results, folder, " --splits 3")
-    with open(folder / f"{name}.csv", newline="") as file:
+    (path,) = folder.glob(f"{name}*.csv")
+    with open(path, newline="") as file:
         rows = {row["name"]: row for row in csv.DictReader(file)}
-    return (folder / f"{name}.md").read_text().splitlines(), rows
+    return path.with_suffix(".md").read_text().splitlines(), rows
 
 
 def cells_of(lines, start):
@@ -121,10 +123,11 @@ def test_differences_are_between_runs_on_the_same_split_with_the_same_seed():
             for run in runs]
     ours, theirs = ([row for row in rows if row["method"] == method] for method in ("sgan", "supervised-only"))
     assert len(ours) == 3  # two random label splits, and the article's own labels
-    np.testing.assert_allclose(tables.differences(ours, theirs), [0.1] * 3)
+    differences = partial(tables.differences, measured="test_accuracy")
+    np.testing.assert_allclose(differences(ours, theirs), [0.1] * 3)
     random_splits = [row for row in theirs if row["label_seed"] != FIRST]
-    np.testing.assert_allclose(tables.differences(ours, random_splits), [0.1] * 2)
-    assert tables.differences([{**row, "seed": 7} for row in ours], theirs) == []
+    np.testing.assert_allclose(differences(ours, random_splits), [0.1] * 2)
+    assert differences([{**row, "seed": 7} for row in ours], theirs) == []
 
 
 def test_error_table_stands_beside_the_published_errors(tmp_path):
@@ -147,8 +150,32 @@ def test_published_figures_stand_only_beside_runs_on_mnist(tmp_path):
     for name, published in (("labels", "16.77"), ("article", "90.67"), ("default", "95.43")):
         runs = study.make_runs(name, "mnist")
         for fingerprint, there in ((tables.MNIST_FINGERPRINT, True), ("another", False)):
-            lines, _ = write(name, runs, [hand_made(run, 0.8, fingerprint) for run in runs], tmp_path)
+            folder = tmp_path / f"{name}-{there}"
+            folder.mkdir()
+            lines, _ = write(name, runs, [hand_made(run, 0.8, fingerprint) for run in runs], folder)
             assert any(published in line for line in lines) == there, (name, there)
+
+
+def test_tables_of_other_data_have_files_of_their_own_and_balanced_accuracies(tmp_path):
+    """On images of which nine tenths are of one class, an accuracy of 90 % means nothing."""
+    runs = study.make_runs("other-data", "letters.npz", labels=(20,), splits=2)
+    assert [(run.without, run.label_seed) for run in runs] == [
+        ("nothing", 31), ("unlabelled-images", 31), ("nothing", 32), ("unlabelled-images", 32)]
+    results = [hand_made(run, 0.9, "letters") for run in runs]
+    lines, rows = write("other-data", runs, results, tmp_path)
+    assert "balanced" not in lines[2] and {row["balanced_test_accuracy"] for row in rows.values()} == {""}  # old runs
+    for result, balanced in zip(results, (0.8, 0.7, 0.82, 0.7)):
+        result["final"]["balanced_test_accuracy"] = balanced
+    lines, rows = write("other-data", runs, results, tmp_path)
+    assert lines[0] == "# other-data-letters" and sorted(path.name for path in tmp_path.iterdir()) == [
+        "other-data-letters.csv", "other-data-letters.md", "other-data-letters.png"]
+    header, whole, alone = (cells_of(lines, start) for start in (
+        "| run |", "| tuned SGAN, 20", "| tuned SGAN, without unlabelled"))
+    assert header[1:3] == ["balanced test accuracy, %", "test accuracy, %"]
+    assert whole[1:3] == [mean_std([0.8, 0.82]), mean_std([0.9, 0.9])] and alone[1] == mean_std([0.7, 0.7])
+    difference = dict(zip(header, alone))["balanced test accuracy minus complete, same splits"]
+    assert difference == tables.mean_interval([-0.1, -0.12])
+    assert {row["balanced_test_accuracy"] for row in rows.values()} == {"0.8", "0.82", "0.7"}
 
 
 def test_the_default_runs_are_shown_after_each_epoch(tmp_path):
@@ -238,8 +265,8 @@ def test_the_committed_ablation_is_what_its_runs_give(committed):
                       if result["data"]["name"] == "development.npz"}
     results = [found.get(run.identity(fingerprint)) for run in runs]
     tables.write_tables("ablation", runs, results, committed, " --data development.npz --splits 2 --steps 1200")
-    assert_committed(committed / "ablation.csv")
-    assert_committed(committed / "ablation.md")
+    assert_committed(committed / "ablation-development.csv")
+    assert_committed(committed / "ablation-development.md")
 
 
 # --------------------------------------------------------------------------------------------------------------

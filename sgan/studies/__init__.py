@@ -12,4 +12,5 @@
     pictures.py          and a picture
     own_data.py          whether unlabelled images help on your own data: python -m sgan.studies.own_data --data mine
     development.py       images to develop a recipe on: python -m sgan.studies.development FILE.npz
+    long_tail.py         images of which some classes are rare: python -m sgan.studies.long_tail FILE.npz
 """

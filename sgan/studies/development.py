@@ -27,9 +27,15 @@ from sgan.files import expand, written_whole
 SPLIT_SEED = 99
 
 
-def main(argv=None):
-    """Write the split of the images that the command line asks for."""
-    parser = ArgumentParser(prog="python -m sgan.studies.development", description=__doc__.split("\n")[0])
+def make_from_data(command, description, make, argv):
+    """Write the file that a command line `FILE.npz --data DATA` asks for.
+
+    Args:
+        command, description: for its help.
+        make: function of a `Dataset` that returns a training set and a test set, (images, labels) each.
+        argv: the command line; None for the process's own.
+    """
+    parser = ArgumentParser(prog=command, description=description)
     parser.add_argument("file", type=expand, metavar="FILE.npz", help="to be written")
     parser.add_argument("--data", default="mnist", help="mnist, synthetic, a folder or FILE.npz (default: %(default)s)")
     args = parser.parse_args(argv)
@@ -37,14 +43,24 @@ def main(argv=None):
         raise InputError(f"{args.file}: the file's name must end in .npz")
     if args.file.exists():
         raise InputError(f"{args.file}: is there already; delete it, or give another name")
-    dataset = load_real_samples(args.data)
+    (train_images, train_labels), (test_images, test_labels) = make(load_real_samples(args.data))
+    with written_whole(args.file) as temporary:
+        np.savez(temporary, x_train=train_images, y_train=train_labels, x_test=test_images, y_test=test_labels)
+    print(f"written: {args.file}, {len(train_images)} training and {len(test_images)} test images")
+
+
+def split_training_images(dataset):
+    """Five sixths of a data set's training images, and the others, each as (images, labels)."""
     images, labels = dataset.train_images, dataset.train_labels
     order = np.random.default_rng(SPLIT_SEED).permutation(len(images))
     n_train = len(images) * 5 // 6
     train, test = np.sort(order[:n_train]), np.sort(order[n_train:])
-    with written_whole(args.file) as temporary:
-        np.savez(temporary, x_train=images[train], y_train=labels[train], x_test=images[test], y_test=labels[test])
-    print(f"written: {args.file}, {len(train)} training and {len(test)} test images")
+    return (images[train], labels[train]), (images[test], labels[test])
+
+
+def main(argv=None):
+    """Write the split of the images that the command line asks for."""
+    make_from_data("python -m sgan.studies.development", __doc__.split("\n")[0], split_training_images, argv)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from sgan.about import describe_classifier
 from sgan.augmentation import AUGMENTATION
 from sgan.command_line import ArgumentParser, InputError, add_options, at_least, flag, option, run_command
 from sgan.data import DataSettings, load_real_samples
-from sgan.evaluation import accuracy
+from sgan.evaluation import accuracy, balanced_accuracy, predict_classes
 from sgan.files import expand, save_model
 from sgan.memory import available_cores
 from sgan.run_folder import versions
@@ -229,9 +229,12 @@ def train(training, dataset, run, history):
         if stop % run.evaluate_every and stop < run.steps:
             continue
         began = time.perf_counter()
+        known = np.flatnonzero(dataset.test_labels >= 0)
+        predicted, labels = predict_classes(training.c_model, dataset.test_images, known), dataset.test_labels[known]
+        row["test_accuracy"] = float((predicted == labels).mean())
         if stop == run.steps:
+            row["balanced_test_accuracy"] = balanced_accuracy(predicted, labels)
             row["train_accuracy"] = accuracy(training.c_model, dataset.train_images, dataset.train_labels)
-        row["test_accuracy"] = accuracy(training.c_model, dataset.test_images, dataset.test_labels)
         history.append(row)
         left_out += time.perf_counter() - began
         print(f"step {stop} of {run.steps}: test {row['test_accuracy']:.2%}, "

@@ -7,10 +7,11 @@
     python -m sgan.studies default                              the default run of sgan_mnist.py, 20 epochs
     python -m sgan.studies tuned                                the tuned SGAN, 20 to 1,000 labels
     python -m sgan.studies ablation --data development.npz      the tuned SGAN without each of its ingredients
+    python -m sgan.studies other-data --data usps.npz           the tuned SGAN on images that it was not made for
 
 Each run is one command (--list prints them all) that writes one file, RESULTS/new/NAME.json; runs share nothing else.
 Re-running a study runs only what is missing, and with --retry what failed; then RESULTS/STUDY.csv, .md and .png are
-written. The exit status is 1 where runs failed.
+written; of other data than MNIST, RESULTS/STUDY-DATA.csv and so on. The exit status is 1 where runs failed.
 """
 
 import argparse
@@ -106,8 +107,17 @@ def ablation(labels=(100,), first_split=1110, splits=3, steps=None):
                 yield dict(preset="tuned", labels=n, without=without, steps=steps, **seeds)
 
 
+def other_data(labels=(100, 20), first_split=31, splits=5, steps=None):
+    """The tuned SGAN, and its network on the labelled images only, on other data than MNIST."""
+    for n in labels:
+        for seeds in seeds_of(splits, first_split):
+            for without in ("nothing", "unlabelled-images"):
+                yield dict(preset="tuned", labels=n, without=without, steps=steps, **seeds)
+
+
 STUDIES = {study.__name__.replace("_", "-"): study
-           for study in (article, supervised_only, variants, labels, default, tuned, ablation)}
+           for study in (article, supervised_only, variants, labels, default, tuned, ablation,
+                         other_data)}
 
 
 def option_name(argument):

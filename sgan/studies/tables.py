@@ -55,6 +55,7 @@ def as_row(result):
                                              "unlabelled", "without", "steps", "evaluate_every")},
         "train_accuracy": final.get("train_accuracy"),
         "test_accuracy": final.get("test_accuracy"),
+        "balanced_test_accuracy": final.get("balanced_test_accuracy"),
         "oracle_test_accuracy": max((row["test_accuracy"] for row in history), default=None) if final else None,
         "seconds_to_tutorial": seconds_to(history, PUBLISHED_TUTORIAL) if settings["evaluate_every"] <= 100 else None,
         "seconds_per_step": result.get("seconds_per_step"),
@@ -144,13 +145,13 @@ def mean_std(values):
     return f"{100 * np.mean(values):.2f}{spread} (n = {len(values)})"
 
 
-def differences(rows, others):
-    """Test accuracies of `rows` minus those of `others` with the same network, labels, label split and seed."""
+def differences(rows, others, measured):
+    """Accuracies `measured` of `rows` minus those of `others` with the same network, labels, label split and seed."""
     def pair(row):
         return tuple(row[name] for name in ("preset", "labels", "label_seed", "seed"))
 
-    theirs = {pair(row): row["test_accuracy"] for row in others if not row["error"]}
-    return [row["test_accuracy"] - theirs[pair(row)] for row in rows if not row["error"] and pair(row) in theirs]
+    theirs = {pair(row): row[measured] for row in others if not row["error"]}
+    return [row[measured] - theirs[pair(row)] for row in rows if not row["error"] and pair(row) in theirs]
 
 
 def mean_interval(values):
@@ -194,8 +195,9 @@ def step_seconds(members, letters):
     return ", ".join(f"{np.mean(values):.3f} ({letter})" for letter, values in means.items() if values) or "–"
 
 
-def main_table(rows):
-    """A line for each group: accuracies at the last step, differences on the same splits, cost."""
+def main_table(rows, measured="test_accuracy"):
+    """A line for each group: accuracies at the last step, differences of the `measured` one, cost."""
+    shown = {name: name.replace("_", " ") for name in (measured, "test_accuracy")}
     supervised = [row for row in rows if row["method"] == "supervised-only"]
     stacked = [row for row in rows if row["method"] == "sgan" and row["variant"] == "stacked" and not row["unlabelled"]]
     complete = [row for row in stacked if row["without"] == "nothing"]
@@ -209,8 +211,8 @@ def main_table(rows):
     if len({row["without"] for row in rows}) > 1:
         compared.append(("complete", complete, lambda group: group.without != "nothing"))
     timed = any(row["seconds_to_tutorial"] for row in rows) and all(row["evaluate_every"] <= 100 for row in rows)
-    header = ["run", "test accuracy, %", "training set, %",
-              *(f"test accuracy minus {what}, same splits" for what, _, _ in compared),
+    header = ["run", *(f"{words}, %" for words in shown.values()), "training set, %",
+              *(f"{shown[measured]} minus {what}, same splits" for what, _, _ in compared),
               *([f"seconds to {PUBLISHED_TUTORIAL:.2%}, each run"] if timed else []),
               "oracle: best test accuracy, %", "seconds a step", "weights", "failed"]
     lines = []
@@ -218,8 +220,9 @@ def main_table(rows):
         weights = finished(members, "weights")
         lines.append([
             title_of(group),
-            mean_std(finished(members, "test_accuracy")), mean_std(finished(members, "train_accuracy")),
-            *(mean_interval(differences(members, others)) if applies(group) else "" for _, others, applies in compared),
+            *(mean_std(finished(members, name)) for name in (*shown, "train_accuracy")),
+            *(mean_interval(differences(members, others, measured)) if applies(group) else ""
+              for _, others, applies in compared),
             *([", ".join(map(in_seconds, finished(members, "seconds_to_tutorial")))] if timed else []),
             mean_std(finished(members, "oracle_test_accuracy")), step_seconds(members, machines(rows)),
             f"{weights[0]:,}" if weights else "–", len(members) - len(weights),
@@ -349,7 +352,7 @@ def notes_of(name, runs, rows, options):
 
 
 def write_tables(name, runs, results, folder, options=""):
-    """Write FOLDER/NAME.csv, .md and .png of a study, and print the table.
+    """Write FOLDER/NAME.csv, .md and .png of a study, for other data than MNIST NAME-DATA, and print the table.
 
     Args:
         name: of the study.
@@ -361,14 +364,18 @@ def write_tables(name, runs, results, folder, options=""):
     found = [result for result in results if result]
     if not found:
         raise InputError(f"{folder}: no run of the study '{name}' is done yet")
+    data = found[0]["data"]
+    published = data["fingerprint"] == MNIST_FINGERPRINT  # which all published figures are about
+    title = name if published else f"{name}-{Path(data['name']).stem}"
     rows, folder = [as_row(result) for result in found], Path(folder)
-    with written_whole(folder / f"{name}.csv") as temporary:
+    with written_whole(folder / f"{title}.csv") as temporary:
         with open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=rows[0])
             writer.writeheader()
             writer.writerows(rows)
-    published = found[0]["data"]["fingerprint"] == MNIST_FINGERPRINT  # which all published figures are about
-    text = f"# {name}\n\n" + main_table(rows)
+    text = f"# {title}\n\n"
+    balanced = name == "other-data" and None not in finished(rows, "balanced_test_accuracy")  # the oldest runs lack it
+    text += main_table(rows, "balanced_test_accuracy" if balanced else "test_accuracy")
     if name == "default":
         text += "\n## After each epoch\n\n" + epochs_table(found, PUBLISHED_EPOCHS if published else ())
     elif name == "article" and published:
@@ -376,7 +383,7 @@ def write_tables(name, runs, results, folder, options=""):
     elif name in ("supervised-only", "labels", "tuned") and published:
         text += "\n## Beside published figures\n\n" + errors_table(rows)
     text += "\n" + "\n".join(notes_of(name, runs, rows, options)) + "\n"
-    with written_whole(folder / f"{name}.md") as temporary:
+    with written_whole(folder / f"{title}.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
-    save_picture(folder / f"{name}.png", panels_of(name, found, rows, published))
-    print(f"{text}\nwritten: {folder / name}.csv, .md, .png")
+    save_picture(folder / f"{title}.png", panels_of(name, found, rows, published))
+    print(f"{text}\nwritten: {folder / title}.csv, .md, .png")
