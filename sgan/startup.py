@@ -21,9 +21,10 @@ def begin_script():
             import tensorflow as tf
 
             tf.config.list_physical_devices("GPU")  # looks for GPUs, which is when TensorFlow complains about them
-    except (AssertionError, AttributeError, TypeError, ValueError) as error:
+    except (AssertionError, AttributeError, ImportError, TypeError, ValueError) as error:
         settings = os.path.join(os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras")), "keras.json")
-        if not os.path.exists(settings):
+        something_else_missing = isinstance(error, ImportError) and "NNX" not in str(error)
+        if something_else_missing or not os.path.exists(settings):
             raise
         print(f"{settings}: Keras cannot use these settings ({error}); correct or delete them", file=sys.stderr)
         sys.exit(2)

@@ -138,7 +138,9 @@ def test_the_tuned_sgan_runs_by_its_path(run_script, tmp_path):
     assert (status, errors) == (0, []) and "--without" in output
 
 
-@pytest.mark.parametrize("settings", ["[]", '{"floatx": "float7"}', '{"image_data_format": 3}'])
+@pytest.mark.parametrize("settings", [
+    "[]", '{"floatx": "float7"}', '{"image_data_format": 3}', '{"nnx_enabled": true}'  # which needs another package
+])
 def test_settings_that_keras_cannot_use_are_named(run_script, tmp_path, settings):
     (tmp_path / "keras.json").write_text(settings)
     status, output, errors = run_script("sgan_mnist.py", "--help", KERAS_HOME=str(tmp_path))
