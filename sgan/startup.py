@@ -15,18 +15,21 @@ def begin_script():
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `run_command` takes over
     if sys.stderr is None:  # closed: the next file that is opened would get its number, and TensorFlow's lines
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    try:
-        with quiet_stderr():
+    refused = None
+    with quiet_stderr():
+        try:
             import keras
             import tensorflow as tf
 
             tf.config.list_physical_devices("GPU")  # looks for GPUs, which is when TensorFlow complains about them
-    except (AssertionError, AttributeError, ImportError, TypeError, ValueError) as error:
-        settings = os.path.join(os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras")), "keras.json")
-        something_else_missing = isinstance(error, ImportError) and "NNX" not in str(error)
-        if something_else_missing or not os.path.exists(settings):
-            raise
-        print(f"{settings}: Keras cannot use these settings ({error}); correct or delete them", file=sys.stderr)
+        except (AssertionError, AttributeError, ImportError, TypeError, ValueError) as error:
+            settings = os.path.join(os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras")), "keras.json")
+            package_missing = isinstance(error, ImportError) and "NNX" not in str(error)
+            if package_missing or not os.path.exists(settings):
+                raise
+            refused = f"{settings}: Keras cannot use these settings ({error}); correct or delete them"
+    if refused:
+        print(refused, file=sys.stderr)
         sys.exit(2)
     tf.get_logger().setLevel("ERROR")  # it warns of programs that compile many functions, as ten trainings do
     keras.config.set_image_data_format("channels_last")
