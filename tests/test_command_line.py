@@ -177,7 +177,8 @@ COMMANDS = {"sgan_mnist.py", "evaluate_classifier.py", "discriminator_variants.p
             "-m sgan.studies.run", "-m sgan.studies.development", "-m sgan.studies.pack", "-m sgan.studies.own_data",
             "-m sgan.studies.baselines", "-m sgan.studies.long_tail",
             "-m sgan.benchmarks.train_step", "-m sgan.benchmarks.time_to_accuracy",
-            "-m sgan.benchmarks.digit_pictures", "-m sgan.benchmarks.kill_and_resume"}
+            "-m sgan.benchmarks.digit_pictures", "-m sgan.benchmarks.kill_and_resume",
+            "-m sgan.benchmarks.matrix_products"}
 DOCUMENTS = "README.md", "results/README.md"
 OPTION = r"(?<![\w-])--[a-z][a-z0-9-]*"
 

@@ -1,0 +1,123 @@
+"""How much of the tuned SGAN's step are its matrix products?
+
+    python -m sgan.benchmarks.matrix_products
+
+A convolution or dense layer is a matrix product for its outputs, one for its kernel's gradient and one for its inputs'.
+Times, in alternation, a step as `fit` makes it and the matrix products of a step by themselves, float32, with the same
+library: a floor under the step's time for these networks and batches. The rest is warping, losses, optimizers, and the
+way from images to matrices and back. Writes RESULTS/matrix_products.csv.
+"""
+
+import csv
+import math
+import statistics
+import sys
+import time
+from pathlib import Path
+
+if not __package__:  # run by its path instead of with -m
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
+
+if __name__ == "__main__":
+    sgan.begin_script()
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from sgan.command_line import ArgumentParser, at_least, run_command
+from sgan.files import expand, written_whole
+from sgan.training_loop import set_up_device, step_numbers
+from sgan.tuned import TunedSettings, TunedSGAN
+
+FORWARD, KERNELS, INPUTS = "forward", "kernels", "inputs"  # what a product computes: outputs, and two gradients
+
+
+def products_of(model, n, *wanted, first_inputs=False):
+    """The matrix products of a pass through a model, [(rows, inner, columns)].
+
+    Args:
+        model: of convolutions, transposed convolutions and dense layers, and others that have none.
+        n: images or latent points.
+        wanted: of FORWARD, KERNELS and INPUTS.
+        first_inputs: whether INPUTS includes the gradient of the first layer's, the images.
+    """
+    products = []
+    for number, layer in enumerate(layer for layer in model.layers if hasattr(layer, "kernel")):
+        if isinstance(layer, keras.layers.Conv2DTranspose):  # height, width, outputs, inputs
+            height, width, outputs, inner = layer.kernel.shape
+            rows, columns = n * math.prod(layer.input.shape[1:3]), height * width * outputs
+        else:
+            *window, columns = layer.kernel.shape
+            rows, inner = n * math.prod(layer.output.shape[1:-1]), math.prod(window)
+        of_layer = {FORWARD: (rows, inner, columns), KERNELS: (inner, rows, columns), INPUTS: (rows, columns, inner)}
+        products += [of_layer[name] for name in wanted if name != INPUTS or number or first_inputs]
+    return products
+
+
+def products_of_step(training):
+    """The matrix products of a step of a `TunedSGAN` with all ingredients."""
+    settings, discriminator = training.settings, training.discriminator
+    generated = settings.generated_batch
+    return [
+        *products_of(training.c_model, settings.batch_size, FORWARD),  # the teacher's predictions
+        *products_of(discriminator, settings.labelled_batch + settings.batch_size, FORWARD, KERNELS, INPUTS),
+        *products_of(training.g_model, generated, FORWARD, KERNELS, INPUTS),
+        *products_of(discriminator, generated, FORWARD, KERNELS, INPUTS),  # the discriminator's update
+        *products_of(discriminator, generated, INPUTS, first_inputs=True),  # the generator's
+    ]
+
+
+def time_both(training, products, rounds):
+    """Median seconds of a step as `fit` makes it, and of the products, in alternation."""
+    training.compile(optimizer=None)
+    train_function = training.make_train_function() or training.train_function
+    numbers = iter(step_numbers(rounds + 1))
+    random = np.random.default_rng(0)
+
+    def matrix(*size):
+        return tf.constant(random.normal(size=size).astype("float32"))
+
+    pairs = [(matrix(rows, inner), matrix(inner, columns)) for rows, inner, columns in products]
+    multiply = tf.function(lambda pairs: [left @ right for left, right in pairs])
+    measured = {"step": lambda: float(train_function(numbers)["c_loss"]),
+                "products": lambda: multiply(pairs)[-1].numpy()}
+    taken = {name: [] for name in measured}
+    for _ in range(rounds + 1):  # the first compiles
+        for name, function in measured.items():
+            began = time.perf_counter()
+            function()
+            taken[name].append(time.perf_counter() - began)
+    return [statistics.median(taken[name][1:]) for name in measured]
+
+
+def main(argv=None):
+    """Measure, print and write."""
+    parser = ArgumentParser(prog="python -m sgan.benchmarks.matrix_products", description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=at_least(int, 1), default=50, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--results", type=expand, default="results", metavar="FOLDER", help="(default: %(default)s)")
+    args = parser.parse_args(argv)
+    device = set_up_device()
+    images = np.random.default_rng(0).integers(0, 256, (1000, 28, 28, 1), "uint8")
+    training = TunedSGAN(TunedSettings(images="strokes"), (images[:100], np.arange(100) % 10), images, 10, 1000)
+    products = products_of_step(training)
+    operations = 2 * sum(map(math.prod, products))
+    step, floor = time_both(training, products, args.rounds)
+    rows = [("a step", 1000 * step, "ms"), ("its matrix products alone", 1000 * floor, "ms"),
+            ("their share", 100 * floor / step, "per cent"), ("operations in them", operations / 1e9, "GFLOP"),
+            ("speed of the products", operations / floor / 1e9, "GFLOP/s")]
+    for name, value, unit in rows:
+        print(f"{name:26} {value:8.2f} {unit}")
+    print(f"Device: {device}; medians of {args.rounds}")
+    path = args.results / "matrix_products.csv"
+    with written_whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerows([("measured", "value", "unit"), *((name, f"{value:.4g}", unit) for name, value, unit in rows),
+                          ("machine", f"{device}; TensorFlow {tf.__version__}, Keras {keras.__version__}", "")])
+    print(f"written: {path}")
+
+
+if __name__ == "__main__":
+    run_command(main)
