@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import get_args
 
 
-class InputError(ValueError):
-    """Something the user can mend: shown as one line on standard error, exit status 2."""
+class InputError(argparse.ArgumentTypeError, ValueError):
+    """Something the user can mend: shown as one line on standard error, exit status 2; by argparse, too."""
 
 
 class ArgumentParser(argparse.ArgumentParser):

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import h5py
@@ -94,6 +95,12 @@ def written_whole(path):
         if isinstance(error, OSError) and not error.filename:
             raise OSError(error.errno, error.strerror or str(error), str(path)) from None
         raise
+
+
+def check_writable(folder):
+    """Make a folder, if need be, and a file in it that is gone at once. Raises OSError where that cannot be done."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=folder).close()
 
 
 def flush_to_disk(path):

@@ -33,7 +33,7 @@ def test_matrix_products_are_those_of_the_layers():
 
 
 @pytest.mark.slow
-def test_matrix_products_are_less_than_a_step(run_script, tmp_path):
+def test_the_benchmark_of_matrix_products_writes_its_table(run_script, tmp_path):
     status, output, errors = run_script("-m sgan.benchmarks.matrix_products", "--rounds", "2", "--results", tmp_path)
     assert (status, errors) == (0, [])
     with open(tmp_path / "matrix_products.csv", newline="") as file:

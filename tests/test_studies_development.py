@@ -32,7 +32,25 @@ def test_a_long_tail_has_all_of_the_first_class_and_a_tenth_of_the_last(small_di
         assert {(image.tobytes(), label) for image, label in zip(tail["x_train"].reshape(-1, 8, 8), tail["y_train"])
                 } <= known
         assert (tail["x_test"].reshape(whole["x_test"].shape) == whole["x_test"]).all()
-    without_test = tmp_path / "whole.npz"
-    np.savez(without_test, x_train=np.arange(40 * 64, dtype=np.uint8).reshape(40, 8, 8), y_train=np.arange(40) % 2)
-    with pytest.raises(InputError, match="has no test set"):
-        long_tail.main([str(tmp_path / "another.npz"), "--data", str(without_test)])
+
+
+def test_a_long_tail_keeps_an_image_of_the_smallest_class(tmp_path):
+    images, labels = np.arange(40 * 64, dtype=np.uint8).reshape(40, 8, 8), np.arange(40) // 36
+    np.savez(tmp_path / "few.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    long_tail.main([str(tmp_path / "tail.npz"), "--data", str(tmp_path / "few.npz")])
+    with np.load(tmp_path / "tail.npz") as tail:
+        assert np.bincount(tail["y_train"]).tolist() == [36, 1]
+
+
+@pytest.mark.parametrize("arrays, data, said", [
+    ((), "own.npz", "has no test set"), (("x_test", "y_test", "x_unlabelled"), "own.npz", "has images without labels"),
+    ((), "auto", "--data auto: may or may not be MNIST"),
+])
+def test_data_that_have_no_long_tail_are_refused(tmp_path, monkeypatch, arrays, data, said):
+    monkeypatch.chdir(tmp_path)
+    images = np.arange(40 * 64, dtype=np.uint8).reshape(40, 8, 8)
+    others = {"x_test": images, "y_test": np.arange(40) % 2, "x_unlabelled": images}
+    np.savez("own.npz", x_train=images, y_train=np.arange(40) % 2, **{name: others[name] for name in arrays})
+    with pytest.raises(InputError, match=said):
+        long_tail.main(["tail.npz", "--data", data])
+    assert not (tmp_path / "tail.npz").exists()

@@ -166,6 +166,7 @@ def test_tables_of_other_data_have_files_of_their_own_and_balanced_accuracies(tm
     assert "balanced" not in lines[2] and {row["balanced_test_accuracy"] for row in rows.values()} == {""}  # old runs
     for result, balanced in zip(results, (0.8, 0.7, 0.82, 0.7)):
         result["final"]["balanced_test_accuracy"] = balanced
+        result["ingredients"] = ["unlabelled-images", "generator", "teacher"]
     lines, rows = write("other-data", runs, results, tmp_path)
     assert lines[0] == "# other-data-letters" and sorted(path.name for path in tmp_path.iterdir()) == [
         "other-data-letters.csv", "other-data-letters.md", "other-data-letters.png"]
@@ -176,6 +177,9 @@ def test_tables_of_other_data_have_files_of_their_own_and_balanced_accuracies(tm
     difference = dict(zip(header, alone))["balanced test accuracy minus complete, same splits"]
     assert difference == tables.mean_interval([-0.1, -0.12])
     assert {row["balanced_test_accuracy"] for row in rows.values()} == {"0.8", "0.82", "0.7"}
+    assert lines[-1].startswith("For these images the tuned SGAN has no mutual-information, ")
+    with pytest.raises(InputError, match="is about other data than MNIST; name them with --data"):
+        study.main(["other-data", "--list"])
 
 
 def test_the_default_runs_are_shown_after_each_epoch(tmp_path):

@@ -4,8 +4,8 @@
 
 A convolution or dense layer is a matrix product for its outputs, one for its kernel's gradient and one for its inputs'.
 Times, in alternation, a step as `fit` makes it and the matrix products of a step by themselves, float32, with the same
-library: a floor under the step's time for these networks and batches. The rest is warping, losses, optimizers, and the
-way from images to matrices and back. Writes RESULTS/matrix_products.csv.
+library. A yardstick rather than a floor: some convolutions are faster than their matrix products. Writes
+RESULTS/matrix_products.csv.
 """
 
 import csv
@@ -28,7 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 from sgan.command_line import ArgumentParser, at_least, run_command
-from sgan.files import expand, written_whole
+from sgan.files import check_writable, expand, written_whole
 from sgan.training_loop import set_up_device, step_numbers
 from sgan.tuned import TunedSettings, TunedSGAN
 
@@ -99,6 +99,7 @@ def main(argv=None):
     parser.add_argument("--rounds", type=at_least(int, 1), default=50, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--results", type=expand, default="results", metavar="FOLDER", help="(default: %(default)s)")
     args = parser.parse_args(argv)
+    check_writable(args.results)
     device = set_up_device()
     images = np.random.default_rng(0).integers(0, 256, (1000, 28, 28, 1), "uint8")
     training = TunedSGAN(TunedSettings(images="strokes"), (images[:100], np.arange(100) % 10), images, 10, 1000)

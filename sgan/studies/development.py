@@ -43,6 +43,8 @@ def make_from_data(command, description, make, argv):
         raise InputError(f"{args.file}: the file's name must end in .npz")
     if args.file.exists():
         raise InputError(f"{args.file}: is there already; delete it, or give another name")
+    if args.data == "auto":
+        raise InputError("--data auto: may or may not be MNIST; give mnist, synthetic, a folder or FILE.npz")
     (train_images, train_labels), (test_images, test_labels) = make(load_real_samples(args.data))
     with written_whole(args.file) as temporary:
         np.savez(temporary, x_train=train_images, y_train=train_labels, x_test=test_images, y_test=test_labels)

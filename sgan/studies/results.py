@@ -12,9 +12,10 @@ the new ones into the packed files. All have one form:
     final                 the last row of the history: the run's result
     history               a row for each evaluation: step, seconds since the process began (evaluations left out), means
                           of the losses since the row before, test_accuracy and, at the last step, train_accuracy and
-                          balanced_test_accuracy (not in the oldest runs), 0..1
+                          balanced_test_accuracy (not in older runs), 0..1
     seconds_per_step, seconds
     weights               of the discriminator
+    ingredients           those that the tuned SGAN had for these images; null for the others (older runs: not there)
     unlabelled_images     how many
     labelled_images       how many, and the hash of their row numbers
     versions, device, threads

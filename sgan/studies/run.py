@@ -15,7 +15,6 @@ import argparse
 import itertools
 import os
 import sys
-import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -36,7 +35,7 @@ from sgan.augmentation import AUGMENTATION
 from sgan.command_line import ArgumentParser, InputError, add_options, at_least, flag, option, run_command
 from sgan.data import DataSettings, load_real_samples
 from sgan.evaluation import accuracy, balanced_accuracy, predict_classes
-from sgan.files import expand, save_model
+from sgan.files import check_writable, expand, save_model
 from sgan.memory import available_cores
 from sgan.run_folder import versions
 from sgan.studies.article import ArticleSettings, ArticleSGAN
@@ -256,18 +255,12 @@ def threads_of_a_run():
     return int(threads) if threads.isdecimal() and int(threads) else available_cores()
 
 
-def check_writable(folder):
-    """Make a folder, if need be, and a file in it that is gone at once. Raises OSError where that cannot be done."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    tempfile.TemporaryFile(dir=folder).close()
-
-
 def make_run(run, dataset, keep=None):
     """Train, and return the run's result; a training that fails has its error there. Raises InputError for settings
     that the data do not allow."""
     labelled, unlabelled = choose_rows(dataset.train_labels, dataset.n_classes, run)
     result = {**run.result(dataset.fingerprint(), error=None), "final": None, "history": [], "seconds_per_step": None,
-              "seconds": None, "weights": None,
+              "seconds": None, "weights": None, "ingredients": None,
               "unlabelled_images": len(unlabelled) if run.method == "sgan" else 0,
               "labelled_images": describe_rows(labelled),
               "versions": versions(), "device": set_up_device(), "threads": threads_of_a_run()}
@@ -276,6 +269,7 @@ def make_run(run, dataset, keep=None):
     try:
         training = build(run, dataset, labelled, unlabelled)
         result["weights"] = count_weights(*training.discriminators)
+        result["ingredients"] = getattr(training, "ingredients", None)
         result["seconds_per_step"] = train(training, dataset, run, result["history"])
         result["final"] = result["history"][-1]
     except InputError:

@@ -198,6 +198,8 @@ def main(argv=None):
     only_list, only_table, retry = (args.pop(key) for key in ("list", "table", "retry"))
     if epochs := args.pop("epochs"):
         args["steps"] = epochs * EPOCH
+    if name == "other-data" and data == "mnist":
+        raise InputError("other-data: is about other data than MNIST; name them with --data")
     changes = {key: value for key, value in args.items() if value is not None}
     runs = make_runs(name, data, **changes)
     if only_list:

@@ -13,7 +13,7 @@ from sgan.data import MNIST_FINGERPRINT
 from sgan.files import written_whole
 from sgan.studies.pictures import draw_ablation, draw_curves, draw_errors, save_picture
 from sgan.studies.run import FIRST
-from sgan.tuned import NEEDS
+from sgan.tuned import INGREDIENTS, NEEDS
 
 # Published test errors on MNIST in per cent, mean ± standard deviation where there are several runs. Their networks,
 # budgets and choice of models differ from ours: they show the order of magnitude, and are no race.
@@ -339,6 +339,21 @@ EXPLANATION = [
 ]
 
 
+BALANCED = [
+    "",
+    "Balanced accuracy is the mean over the classes of the share of each that is predicted right; the column named",
+    "oracle and the picture are about the plain one.",
+]
+
+
+def left_out_for_these_images(results):
+    """A line that names what the complete recipe left out for what the images show; none where that is nothing."""
+    complete = [result["ingredients"] for result in results
+                if result["settings"]["without"] == "nothing" and result.get("ingredients")]
+    left_out = [name for name in INGREDIENTS if complete and name not in complete[0]]
+    return [f"For these images the tuned SGAN has no {', '.join(left_out)}."] if left_out else []
+
+
 def notes_of(name, runs, rows, options):
     """What stands below a table: command, number of runs, machines, failed and missing runs."""
     failed = [f"- failed: {row['name']}: {row['error']}" for row in rows if row["error"]]
@@ -366,7 +381,7 @@ def write_tables(name, runs, results, folder, options=""):
         raise InputError(f"{folder}: no run of the study '{name}' is done yet")
     data = found[0]["data"]
     published = data["fingerprint"] == MNIST_FINGERPRINT  # which all published figures are about
-    title = name if published else f"{name}-{Path(data['name']).stem}"
+    title = name if published else f"{name}-{data['name'].removesuffix('.npz')}"
     rows, folder = [as_row(result) for result in found], Path(folder)
     with written_whole(folder / f"{title}.csv") as temporary:
         with open(temporary, "w", newline="", encoding="utf-8") as file:
@@ -374,7 +389,7 @@ def write_tables(name, runs, results, folder, options=""):
             writer.writeheader()
             writer.writerows(rows)
     text = f"# {title}\n\n"
-    balanced = name == "other-data" and None not in finished(rows, "balanced_test_accuracy")  # the oldest runs lack it
+    balanced = name == "other-data" and None not in finished(rows, "balanced_test_accuracy")  # older runs lack it
     text += main_table(rows, "balanced_test_accuracy" if balanced else "test_accuracy")
     if name == "default":
         text += "\n## After each epoch\n\n" + epochs_table(found, PUBLISHED_EPOCHS if published else ())
@@ -382,7 +397,10 @@ def write_tables(name, runs, results, folder, options=""):
         text += "\n## Beside the article's figures\n\n" + article_table(found)
     elif name in ("supervised-only", "labels", "tuned") and published:
         text += "\n## Beside published figures\n\n" + errors_table(rows)
-    text += "\n" + "\n".join(notes_of(name, runs, rows, options)) + "\n"
+    text += "\n" + "\n".join(notes_of(name, runs, rows, options))
+    if balanced:
+        text += "\n".join(["", *BALANCED, *left_out_for_these_images(found)])
+    text += "\n"
     with written_whole(folder / f"{title}.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
     save_picture(folder / f"{title}.png", panels_of(name, found, rows, published))
