@@ -1,6 +1,7 @@
 """Shared by all tests: small data, and scripts run as commands."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 from sgan.data import load_real_samples, synthetic_digits
 
 ROOT = Path(__file__).parents[1]
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
 
 
 @pytest.fixture(scope="session")
