@@ -137,11 +137,11 @@ def test_listed_commands_run_and_the_study_then_finds_them_done(small_digits, tm
     assert line.startswith("python -m sgan.studies.run ")
     assert "written: " in output(line)
     study.main([*options, "--table"])
-    assert "1 of 1 runs done" in (tmp_path / "supervised-only.md").read_text()
-    before = (tmp_path / "supervised-only.csv").read_bytes()
+    assert "1 of 1 runs done" in (tmp_path / "supervised-only-small.md").read_text()
+    before = (tmp_path / "supervised-only-small.csv").read_bytes()
     assert "packed: 1 new results" in output(f"python -m sgan.studies.pack --results {tmp_path}")
     study.main([*options, "--table"])
-    assert (tmp_path / "supervised-only.csv").read_bytes() == before
+    assert (tmp_path / "supervised-only-small.csv").read_bytes() == before
 
 
 def test_the_study_of_labels_has_what_its_runs_are_compared_with():
