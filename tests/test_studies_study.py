@@ -14,7 +14,7 @@ from helpers import hand_made
 
 from sgan.command_line import InputError
 from sgan.data import MNIST_FINGERPRINT
-from sgan.studies import study, workers
+from sgan.studies import pack, study, workers
 from sgan.studies.results import new_path, read_results, write_result
 
 REAL_POPEN = subprocess.Popen
@@ -120,6 +120,18 @@ def test_ctrl_c_stops_the_runs_and_says_how_to_go_on(tmp_path, monkeypatch):
         study.main(["article", "--jobs", "3", "--results", str(tmp_path)])
     assert [process.poll() for process in started] == [-signal.SIGTERM] * 2
     assert read_results(tmp_path) == {}
+
+
+def test_a_run_that_is_packed_while_the_study_goes_on_is_not_taken_for_a_failed_one(tmp_path, monkeypatch):
+    def done_elsewhere(run, results):
+        write_result(results, hand_made(run, 0.9))
+        pack.main(["--results", str(results)])
+        return ["python", "-c", "pass"]
+
+    monkeypatch.setattr(workers, "command", done_elsewhere)
+    study.main(["default", "--splits", "1", "--results", str(tmp_path)])
+    (result,) = read_results(tmp_path).values()
+    assert result["error"] is None and not list((tmp_path / "new").glob("*.json"))
 
 
 @pytest.mark.slow

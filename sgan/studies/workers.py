@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sgan.command_line import InputError
 from sgan.memory import available_cores
-from sgan.studies.results import new_path, parse_result, read_results, write_result
+from sgan.studies.results import read_results, write_result
 from sgan.studies.run import PRESETS
 
 ROOT = Path(__file__).parents[2]
@@ -102,11 +102,11 @@ class Workers:
             raise KeyboardInterrupt
         self.expected += expected_seconds(run)
         self.needed += time.monotonic() - began
-        path = new_path(self.results, run.name, run.identity(self.fingerprint))
-        if not path.exists():  # killed, by a system short of memory perhaps: nobody else can record it
+        identity = run.identity(self.fingerprint)
+        if identity not in read_results(self.results):  # killed, short of memory perhaps: nobody else can record it
             write_result(self.results, run.result(
                 self.fingerprint, error=f"the process ended with status {process.returncode}: {printed}"))
-        result = parse_result(path.read_text(encoding="utf-8"), path)
+        result = read_results(self.results)[identity]  # new, or packed already
         self.done += 1
         self.failed += bool(result["error"])
         if result["error"]:
