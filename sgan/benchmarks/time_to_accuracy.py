@@ -33,7 +33,8 @@ from sgan.files import written_whole
 from sgan.run_folder import versions
 from sgan.studies.results import read_results
 from sgan.studies.run import PRESETS, Run
-from sgan.studies.tables import PUBLISHED_TUTORIAL, seconds_to
+from sgan.studies.published import PUBLISHED_TUTORIAL
+from sgan.studies.tables import seconds_to
 from sgan.training_loop import set_up_device
 from sgan.tuned import RECIPE, TunedSettings, TunedSGAN
 from sgan_mnist import SGAN, Settings

@@ -10,6 +10,7 @@
     pack.py              new results into the files that are kept: python -m sgan.studies.pack
     tables.py            what is made of finished runs: CSV and table
     pictures.py          and a picture
+    published.py         what others have published, to stand beside it
     own_data.py          whether unlabelled images help on your own data: python -m sgan.studies.own_data --data mine
     development.py       images to develop a recipe on: python -m sgan.studies.development FILE.npz
     long_tail.py         images of which some classes are rare: python -m sgan.studies.long_tail FILE.npz
