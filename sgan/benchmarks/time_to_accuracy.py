@@ -31,9 +31,9 @@ from sgan.command_line import ArgumentParser, InputError, run_command
 from sgan.data import MNIST_FINGERPRINT
 from sgan.files import written_whole
 from sgan.run_folder import versions
+from sgan.studies.published import PUBLISHED_TUTORIAL
 from sgan.studies.results import read_results
 from sgan.studies.run import PRESETS, Run
-from sgan.studies.published import PUBLISHED_TUTORIAL
 from sgan.studies.tables import seconds_to
 from sgan.training_loop import set_up_device
 from sgan.tuned import RECIPE, TunedSettings, TunedSGAN
