@@ -344,6 +344,11 @@ def test_curves_show_each_run_their_mean_and_what_is_published():
     named, drawn = lines_of(draw_curves, {"ours": [first, second]}, {"theirs": {100: 70}}, "test accuracy")
     assert [[100, 80], [200, 90]] in drawn and [[100, 82], [150, 1], [200, 91]] in drawn
     assert named == {"ours (n = 2)": [[100, 81], [200, 90.5]], "theirs": [[100, 70]]}
+    only_at_the_end = {200: 70.0}
+    named, _ = lines_of(draw_curves, {"ours": [first, only_at_the_end, second]}, {}, "test accuracy")
+    assert named == {"ours (n = 2)": [[100, 81], [200, 90.5]]}
+    named, _ = lines_of(draw_curves, {"ours": [only_at_the_end]}, {}, "test accuracy")
+    assert named == {"ours (n = 1)": [[200, 70]]}
 
 
 def test_errors_show_each_run_their_mean_and_what_is_published():

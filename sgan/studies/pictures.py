@@ -14,6 +14,8 @@ from sgan.files import written_whole
 def draw_curves(axes, groups, published, what):
     """Accuracy against steps: a thin line for each run, a thick one for the mean over runs.
 
+    Runs that were measured only at the end are left out where others were measured on the way.
+
     Args:
         axes: of a matplotlib Figure.
         groups: {title: a list with a curve for each run}; a curve is {step: accuracy in per cent}.
@@ -21,6 +23,7 @@ def draw_curves(axes, groups, published, what):
         what: the accuracy's name.
     """
     for i, (title, curves) in enumerate(groups.items()):
+        curves = [curve for curve in curves if len(curve) > 1] or curves
         for curve in curves:
             axes.plot(curve.keys(), curve.values(), color=f"C{i}", alpha=0.35, linewidth=1)
         steps = sorted(set.intersection(*map(set, curves)))
