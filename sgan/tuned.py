@@ -195,6 +195,22 @@ def mutual_information_and_marginal_entropy(first, second):
     return 2 * marginal - entropy(joint), marginal
 
 
+def pseudo_label_loss(logits, probabilities, confidence):
+    """Cross-entropy of logits (n, K) with the classes that a teacher predicts (Sohn et al. 2020, section 2.1).
+
+    Args:
+        logits: for one view of the images.
+        probabilities: the teacher's for another view, (n, K).
+        confidence: 0 to 1; images with no class at least as probable count as zero.
+
+    Returns the mean over all images, and the share of those that do not count as zero.
+    """
+    mask = ops.cast(ops.max(probabilities, axis=-1) >= confidence, "float32")
+    classes = ops.argmax(probabilities, axis=-1)
+    each = keras.losses.sparse_categorical_crossentropy(classes, logits, from_logits=True)
+    return ops.mean(mask * each), ops.mean(mask)
+
+
 def unsupervised_loss(logits, real):
     """Binary cross-entropy of D(x) = Z / (Z + 1), from logits (n, K), with "real" or "generated"; a number."""
     target = ops.full((logits.shape[0], 1), float(real))
@@ -264,7 +280,7 @@ class TunedSGAN(Training):
 
     def train_step(self, data):
         """One step; `data`, its number, is not needed. Returns the step's own metrics."""
-        settings, seed, cross_entropy = self.settings, self.seed_generator, keras.losses.sparse_categorical_crossentropy
+        settings, seed = self.settings, self.seed_generator
         labelled_images, labels = generate_real_samples(self.labelled, settings.labelled_batch, seed)
         (unlabelled_images,) = generate_real_samples(self.unlabelled, settings.batch_size, seed)
         noise = generate_latent_points(settings.latent_dim, settings.generated_batch, seed)
@@ -274,13 +290,12 @@ class TunedSGAN(Training):
         warm = ops.cast(step >= warm_up_steps, "float32")  # 0 or 1
 
         teacher_probabilities = self.c_model(unlabelled_images, training=False)  # for images as they are
-        mask = ops.cast(ops.max(teacher_probabilities, axis=-1) >= settings.confidence, "float32")
         images = self.augmented(labelled_images, unlabelled_images, progress)
 
         with tf.GradientTape() as d_tape:
             logits = self.discriminator(images, training=True)
             labelled_logits, unlabelled_logits = ops.split(logits, [settings.labelled_batch])
-            d_loss = ops.mean(cross_entropy(labels, labelled_logits, from_logits=True))
+            d_loss = ops.mean(keras.losses.sparse_categorical_crossentropy(labels, labelled_logits, from_logits=True))
             losses = {"c_loss": d_loss}
             probabilities = ops.softmax(unlabelled_logits)
             information, marginal = mutual_information_and_marginal_entropy(teacher_probabilities, probabilities)
@@ -291,8 +306,8 @@ class TunedSGAN(Training):
                 losses["marginal_entropy"] = marginal
                 d_loss -= warm * settings.marginal_entropy_weight * (1 - progress) * marginal  # maximised
             if "pseudo-labels" in self.ingredients:
-                each = cross_entropy(ops.argmax(teacher_probabilities, axis=-1), unlabelled_logits, from_logits=True)
-                losses["pseudo_label_loss"] = ops.mean(mask * each)
+                losses["pseudo_label_loss"], losses["mask_rate"] = pseudo_label_loss(
+                    unlabelled_logits, teacher_probabilities, settings.confidence)
                 d_loss += progress * losses["pseudo_label_loss"]
             if "generator" in self.ingredients:
                 with tf.GradientTape() as g_tape:
@@ -311,7 +326,7 @@ class TunedSGAN(Training):
         self.d_optimizer.apply(d_tape.gradient(d_loss, weights), weights)
         self.update_teacher()
 
-        losses |= {"c_accuracy": batch_accuracy(labelled_logits, labels), "mask_rate": ops.mean(mask)}
+        losses["c_accuracy"] = batch_accuracy(labelled_logits, labels)
         return self.record({mean.name: losses.get(mean.name, ops.zeros(())) for mean in self.means})
 
     def update_teacher(self):
