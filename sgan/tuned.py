@@ -291,14 +291,17 @@ class TunedSGAN(Training):
 
         teacher_probabilities = self.c_model(unlabelled_images, training=False)  # for images as they are
         images = self.augmented(labelled_images, unlabelled_images, progress)
+        if "unlabelled-images" not in self.ingredients:
+            images = images[:settings.labelled_batch]
 
         with tf.GradientTape() as d_tape:
             logits = self.discriminator(images, training=True)
             labelled_logits, unlabelled_logits = ops.split(logits, [settings.labelled_batch])
             d_loss = ops.mean(keras.losses.sparse_categorical_crossentropy(labels, labelled_logits, from_logits=True))
             losses = {"c_loss": d_loss}
-            probabilities = ops.softmax(unlabelled_logits)
-            information, marginal = mutual_information_and_marginal_entropy(teacher_probabilities, probabilities)
+            if "unlabelled-images" in self.ingredients:
+                information, marginal = mutual_information_and_marginal_entropy(
+                    teacher_probabilities, ops.softmax(unlabelled_logits))
             if "mutual-information" in self.ingredients:
                 losses["mutual_information"] = information
                 d_loss -= warm * settings.mutual_information_weight * information  # maximised

@@ -180,6 +180,16 @@ def test_the_augmentation_grows_evenly_and_the_clutter_goes(small_dataset, monke
     assert len(shares) == 4
 
 
+@pytest.mark.parametrize("without, seen", [("nothing", [20, 4]), ("generator", [20]), ("unlabelled-images", [8])])
+def test_the_discriminator_sees_no_images_that_it_does_not_learn_from(small_dataset, monkeypatch, without, seen):
+    sgan, numbers = make(small_dataset, without=without), []
+    layer = sgan.discriminator.get_layer("conv_1")
+    convolution = layer.call
+    monkeypatch.setattr(layer, "call", lambda images: numbers.append(images.shape[0]) or convolution(images))
+    sgan.train_step(None)
+    assert numbers == seen  # 8 labelled and 12 unlabelled images, and 4 generated ones
+
+
 # --------------------------------------------------------------------------------------------------------------
 # What the images show
 
