@@ -35,7 +35,8 @@ in the order of the step, with the names by which `--without` leaves it out (`un
    images through the discriminator serves the updates of both networks, and the discriminator has one update, for the
    sum of all losses.
 
-All of it is for images that show strokes on a background. For others (`--images`) 2 to 6 are left out.
+All of it is for images that show strokes on a background. For others (`--images`) 2 to 6 are left out, and the
+adversarial losses, then the only ones of the unlabelled images, have a third of their weight.
 
 Measured (results/README.md, five label splits each): 0.71 ± 0.05 % test error with 100 labels, 0.72 ± 0.07 % with 50,
 0.71 ± 0.04 % with 20, 0.63 ± 0.05 % with 1,000, after 4,200 steps. Those with 100 labels took 425 to 448 s on two CPU
@@ -100,7 +101,8 @@ class TunedSettings(Settings):
     learning_rate: float = option(1e-3, "learning rate of both Adam optimizers")
     beta_1: float = option(0.9, "beta_1 of the discriminator's Adam; the generator's is 0.5")
     confidence: float = option(0.95, "the teacher's predictions of at least this probability are pseudo-labels")
-    adversarial_weight: float = option(0.15, "weight of the losses of d_model; that of the labels has 1")
+    adversarial_weight: float = option(0.15, "weight of the losses of d_model, that of the labels has 1; a third of it "
+                                            "for images that do not show strokes")
     mutual_information_weight: float = option(2.0, "weight of the mutual information")
     marginal_entropy_weight: float = option(4.0, "weight of the marginal entropy at first; it falls linearly to 0")
     warm_up_steps: int = option(100, "first steps without mutual information and marginal entropy",
@@ -127,13 +129,17 @@ class TunedSettings(Settings):
                 raise InputError(f"{flag(name)} {weight}: must be at least 0 and finite")
 
 
+def show_strokes(settings, images):
+    """Whether images, uint8 (N, H, W, C), show strokes on a background, as `TunedSettings` say or as they look."""
+    return settings.images == "strokes" or settings.images == "auto" and background(images) is not None
+
+
 def ingredients_of(settings, images):
     """Which of the INGREDIENTS a training with these `TunedSettings` has for images uint8 (N, H, W, C); a list."""
     left_out = set(settings.without.split(","))
-    brightness = background(images)
-    if settings.images == "other" or settings.images == "auto" and brightness is None:
+    if not show_strokes(settings, images):
         left_out.update(STROKES_ONLY)
-    elif brightness is not None and brightness > 127:
+    elif (background(images) or 0) > 127:
         left_out.add("clutter")  # which draws bright strokes
     return [name for name in INGREDIENTS if not {name, *NEEDS.get(name, ())} & left_out]
 
@@ -235,6 +241,7 @@ class TunedSGAN(Training):
                          settings.seed)
         self.settings, self.steps = settings, steps
         self.ingredients = ingredients_of(settings, unlabelled_images)
+        self.adversarial_weight = settings.adversarial_weight / (1 if show_strokes(settings, unlabelled_images) else 3)
         image_shape = unlabelled_images.shape[1:]
         self.g_model = tuned_generator(settings.latent_dim, image_shape)
         _, classifier = define_discriminator(image_shape, n_classes, tuned_backbone)
@@ -319,7 +326,7 @@ class TunedSGAN(Training):
                     g_loss = unsupervised_loss(generated_logits, real=True)
                 losses["d_loss_real"] = unsupervised_loss(unlabelled_logits, real=True)
                 losses["d_loss_fake"] = unsupervised_loss(generated_logits, real=False)
-                d_loss += settings.adversarial_weight * (losses["d_loss_real"] + losses["d_loss_fake"])
+                d_loss += self.adversarial_weight * (losses["d_loss_real"] + losses["d_loss_fake"])
 
         if "generator" in self.ingredients:
             weights = self.g_model.trainable_weights

@@ -206,6 +206,22 @@ def test_what_was_made_for_strokes_is_left_out_for_other_images(small_dataset):
     assert make(small_dataset._replace(train_images=noise), images="strokes").ingredients == [*tuned.INGREDIENTS]
 
 
+def test_the_adversarial_losses_have_a_third_of_their_weight_for_other_images(small_dataset):
+    def step(**settings):
+        """How far a step of plain gradient descent moves the discriminator's weights."""
+        sgan = make(small_dataset, **settings)
+        sgan.d_optimizer = keras.optimizers.SGD(1.0)
+        before = values(sgan.discriminator.trainable_weights)
+        sgan.train_step(None)
+        return [a - b for a, b in zip(values(sgan.discriminator.trainable_weights), before)]
+
+    without, a_third, whole = (step(images="other", adversarial_weight=weight) for weight in (0.0, 0.1, 0.3))
+    of_strokes = step(images="strokes", adversarial_weight=0.1, without=",".join(tuned.STROKES_ONLY))
+    for none, third, all_of_it, strokes in zip(without, a_third, whole, of_strokes):
+        np.testing.assert_allclose(3 * (third - none), all_of_it - none, atol=1e-5)
+        np.testing.assert_allclose(strokes, all_of_it, atol=1e-5)
+
+
 # --------------------------------------------------------------------------------------------------------------
 # Whole runs
 
