@@ -206,20 +206,24 @@ def test_what_was_made_for_strokes_is_left_out_for_other_images(small_dataset):
     assert make(small_dataset._replace(train_images=noise), images="strokes").ingredients == [*tuned.INGREDIENTS]
 
 
-def test_the_adversarial_losses_have_a_third_of_their_weight_for_other_images(small_dataset):
-    def step(**settings):
+def test_the_weight_of_the_adversarial_losses_for_other_images_is_a_third_and_falls_to_zero(small_dataset):
+    def step(number, **settings):
         """How far a step of plain gradient descent moves the discriminator's weights."""
         sgan = make(small_dataset, **settings)
         sgan.d_optimizer = keras.optimizers.SGD(1.0)
+        sgan.d_optimizer.iterations.assign(number)
         before = values(sgan.discriminator.trainable_weights)
         sgan.train_step(None)
         return [a - b for a, b in zip(values(sgan.discriminator.trainable_weights), before)]
 
-    without, a_third, whole = (step(images="other", adversarial_weight=weight) for weight in (0.0, 0.1, 0.3))
-    of_strokes = step(images="strokes", adversarial_weight=0.1, without=",".join(tuned.STROKES_ONLY))
-    for none, third, all_of_it, strokes in zip(without, a_third, whole, of_strokes):
-        np.testing.assert_allclose(3 * (third - none), all_of_it - none, atol=1e-5)
-        np.testing.assert_allclose(strokes, all_of_it, atol=1e-5)
+    steps = make(small_dataset).steps
+    of_strokes = dict(images="strokes", without=",".join(tuned.STROKES_ONLY))
+    none, whole = step(0, **of_strokes, adversarial_weight=0.0), step(0, **of_strokes, adversarial_weight=0.3)
+    for number, share in (0, 1 / 3), (steps // 5, 4 / 15), (steps, 0):
+        other = step(number, images="other", adversarial_weight=0.3)
+        for moved_none, moved_whole, moved_other in zip(none, whole, other):
+            expected = moved_none + share * (moved_whole - moved_none)
+            np.testing.assert_allclose(moved_other, expected, atol=1e-5)
 
 
 # --------------------------------------------------------------------------------------------------------------
