@@ -74,7 +74,8 @@ from sgan_mnist import (
 # --------------------------------------------------------------------------------------------------------------
 # Settings: those of sgan_mnist.py, with other defaults, and a few more
 
-RECIPE = 8  # raised with each change of what a step does to MNIST: runs of different recipes must not be averaged
+RECIPE = 8  # raised with each change of what a step does to MNIST: runs of different recipes must not be averaged.
+# A change for other images only does not raise it: their earlier runs must get another `recipe` in the files by hand.
 INGREDIENTS = ("unlabelled-images", "generator", "mutual-information", "marginal-entropy", "supervised-warm-up",
                "pseudo-labels", "augmentation", "ramp-up", "clutter", "teacher")
 STROKES_ONLY = ("augmentation", "mutual-information", "marginal-entropy", "supervised-warm-up", "pseudo-labels")
