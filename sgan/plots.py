@@ -28,7 +28,7 @@ def save_training_curves(history, path):
     for name in ("c_loss", "d_loss_real", "d_loss_fake", "g_loss"):
         losses.plot(steps, [row[name] for row in history], marker=".", label=name)
     losses.set(title="losses, mean of each epoch", xlabel="steps", yscale="log")
-    for name in ("c_accuracy", "train_accuracy", "test_accuracy"):
+    for name in ("c_accuracy", "train_accuracy", "validation_accuracy", "test_accuracy"):
         if name in history[-1]:
             accuracies.plot(steps, [100 * row[name] for row in history], marker=".", label=name)
     accuracies.set(title="accuracies", xlabel="steps", ylabel="per cent")

@@ -161,9 +161,13 @@ def test_colours_of_generated_images_are_kept(tmp_path):
     assert pixels[-20, -20].tolist() == [0, 0, 255] and pixels[20, 20].tolist() == [0, 0, 0]
 
 
-@pytest.mark.parametrize("others", [{}, {"test_accuracy": 0.5}])
-def test_curves_are_drawn_with_and_without_a_test_set(tmp_path, others):
+@pytest.mark.parametrize("name", ["test_accuracy", "validation_accuracy"])
+def test_curves_show_the_accuracy_on_held_out_images_where_there_are_any(tmp_path, name):
     row = {"c_loss": 1, "d_loss_real": 0, "d_loss_fake": 1, "g_loss": 1, "c_accuracy": 0.1, "train_accuracy": 0.2}
-    save_training_curves([{"step": step, **row, **others} for step in (5, 10)], tmp_path / "curves.png")
-    with Image.open(tmp_path / "curves.png") as picture:
-        assert picture.size == (1210, 440)
+    pictures = []
+    for others in {}, {name: 0.5}:
+        save_training_curves([{"step": step, **row, **others} for step in (5, 10)], tmp_path / "curves.png")
+        with Image.open(tmp_path / "curves.png") as picture:
+            assert picture.size == (1210, 440)
+            pictures.append(picture.tobytes())
+    assert pictures[0] != pictures[1]
