@@ -3,14 +3,16 @@
     python discriminator_variants.py [--out runs/variants]
     python discriminator_variants.py --compare [--epochs N] [--splits K] [--jobs N] [--data ...]
 
-A semi-supervised GAN asks its discriminator two questions: is this image real, and which class is it? The answers help
-each other because both are read from the same features. This script builds the standard discriminator, which answers
-the first question only, and three that answer both. It prints what each is made of, shows that what they share is
-really shared, and draws them. VARIANTS holds the three as trainings; sgan_mnist.py trains the stacked one.
+A semi-supervised GAN asks its discriminator two questions: is this image real, and which class is it? Both answers are
+read from the same features, so that one may help the other; results/README.md measures whether it does (in the stacked
+one yes, in the other two no). This script builds the standard discriminator, which answers the first question only, and
+three that answer both. It prints what each is made of, shows that what they share is really shared, and draws them.
+VARIANTS holds the three as trainings; sgan_mnist.py trains the stacked one.
 
 The pictures need the Python package pydot and Graphviz; everything else works without them.
 """
 
+import math
 import os
 import signal
 import subprocess
@@ -204,7 +206,7 @@ def count_weights(*models):
     Weights are told apart as objects: two layers that hold equal values share nothing.
     """
     weights = {id(weight): weight for model in models for weight in model.weights}
-    return sum(int(np.prod(weight.shape)) for weight in weights.values())
+    return sum(math.prod(weight.shape) for weight in weights.values())
 
 
 def change_of_other_head(heads, updated):

@@ -8,9 +8,7 @@
 It reads the .h5 files of sgan_mnist.py and of the tuned SGAN, and those that the tutorial saved under Keras 2.
 """
 
-import csv
 import functools
-import logging
 import os
 import re
 import sys
@@ -30,10 +28,10 @@ from sgan.command_line import ArgumentParser, InputError, printable, run_command
 from sgan.data import load_real_samples
 from sgan.digit_reading import read_digit
 from sgan.evaluation import predict_classes, scale_images
-from sgan.files import expand, read_json, written_whole
-from sgan.image_folder import HIDDEN, complain, is_terminal, with_progress
+from sgan.files import expand, read_json, write_csv, written_whole
+from sgan.image_folder import complain, is_hidden, is_terminal, with_progress
 from sgan.pictures import SUFFIXES, fit, open_picture, to_grey_or_rgb
-from sgan.safe_loading import images_at_once, load_classifier, read_about
+from sgan.safe_loading import batch_size_of, load_classifier, read_about
 from sgan.training_loop import memory_errors_in_one_line, set_up_device
 from sgan_mnist import Settings
 
@@ -91,7 +89,7 @@ def class_names(path, about, data):
 def confusion_matrix(model, images, labels):
     """Count (K, K): row, the label; column, the prediction. Images without a label (-1) are left out."""
     known, n_classes = np.flatnonzero(labels >= 0), model.output_shape[1]
-    predictions = predict_classes(model, images, known, images_at_once(model))
+    predictions = predict_classes(model, images, known, batch_size_of(model))
     counts = np.bincount(labels[known] * n_classes + predictions, minlength=n_classes**2)
     return counts.reshape(n_classes, n_classes)
 
@@ -162,7 +160,7 @@ def find_pictures(paths):
     Raises InputError for a folder that cannot be read or holds no picture.
     """
     def visible(names):
-        return sorted(name for name in names if not name.startswith(".") and name not in HIDDEN)
+        return sorted(name for name in names if not is_hidden(name))
 
     def refuse(error):
         raise InputError(f"{error.filename}: {error.strerror}")
@@ -230,7 +228,7 @@ def predict(model, names, files, read, csv_path=None, hint=False):
     Returns:
         How many files were read.
     """
-    n, rows, batch, images, several, bright = images_at_once(model, 100), [], [], [], 0, 0
+    n, rows, batch, images, several, bright = batch_size_of(model, 100), [], [], [], 0, 0
     silent = csv_path or not is_terminal(sys.stdout)  # otherwise the lines show how far it is
     for done, file in enumerate(with_progress(files, len(files), "Pictures") if silent else files, start=1):
         try:
@@ -245,7 +243,8 @@ def predict(model, names, files, read, csv_path=None, hint=False):
         if images and (len(images) == n or done == len(files)):
             for path, row in zip(batch, model.predict_on_batch(scale_images(np.stack(images)))):
                 second, first = np.argsort(row, kind="stable")[-2:]
-                rows.append((path, names[first], row[first], names[second], row[second]))
+                rows.append({"path": path, "class": names[first], "probability": f"{row[first]:.6f}",
+                             "second_class": names[second], "second_probability": f"{row[second]:.6f}"})
                 if not csv_path:
                     print(f"{printable(path)}: {printable(names[first])} ({row[first]:.2%})")
             batch, images = [], []
@@ -254,19 +253,9 @@ def predict(model, names, files, read, csv_path=None, hint=False):
     if hint and bright:
         complain(f"hint: mostly bright pictures: {bright}; if that is dark ink on light paper, add --invert")
     if csv_path and rows:
-        save_csv(rows, csv_path)
+        write_csv(csv_path, sorted(rows, key=lambda row: float(row["probability"])))
         print(f"Saved: {printable(csv_path)}, {len(rows)} of {len(files)} pictures, the least confident first")
     return len(rows)
-
-
-def save_csv(rows, path):
-    """Write (file, class, probability, second class, its probability) as CSV, the least confident first."""
-    with written_whole(path) as temporary:
-        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file)
-            writer.writerow(("path", "class", "probability", "second_class", "second_probability"))
-            for picture, name, probability, second, second_probability in sorted(rows, key=lambda row: row[2]):
-                writer.writerow((picture, name, f"{probability:.6f}", second, f"{second_probability:.6f}"))
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -306,26 +295,24 @@ def parse_arguments(argv):
     return args
 
 
-@memory_errors_in_one_line()
-def main(argv=None):
-    """Measure classifiers, or let them classify pictures; then SystemExit(2) where some could not be read."""
-    args = parse_arguments(argv)
-    set_up_device()
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it takes several models for one traced in vain
-    warnings.filterwarnings("ignore", "The structure of `inputs`")  # said of files of Keras 2
-    files = find_pictures(args.predict) if args.predict else []
-    paths = args.models or [newest_classifier(Settings.out)]
-    models = [load_classifier(path) for path in paths]
-    data, loaded, all_read = None, None, True
-    for path, model in zip(paths, models, strict=True):
+def classify_pictures(models, files, args):
+    """Let each of `models`, {path: classifier}, classify the picture files. Returns whether all could be read."""
+    all_read = True
+    for path, model in models.items():
+        print(f"Model: {printable(path)}")
+        names, read = how_to_read(path, model, args.whole)
+        read = functools.partial(read, shape=model.input_shape[1:], invert=args.invert or None)
+        n_read = predict(model, names, files, read, args.csv, hint=args.whole and not args.invert)
+        all_read &= n_read == len(files)
+    return all_read
+
+
+def measure_models(models, args):
+    """Measure each of `models`, {path: classifier}, on its data or those of the command line."""
+    data, loaded = None, None
+    for path, model in models.items():
         print(f"Model: {printable(path)}")
         shape = model.input_shape[1:]
-        if args.predict:
-            names, read = how_to_read(path, model, args.whole)
-            read = functools.partial(read, shape=shape, invert=args.invert or None)
-            n_read = predict(model, names, files, read, args.csv, hint=args.whole and not args.invert)
-            all_read &= n_read == len(files)
-            continue
         about = read_about(path, model)
         source = args.data or data_source(path, about and about["run"])
         if (source, shape) != loaded:
@@ -339,8 +326,21 @@ def main(argv=None):
             save_confusion(confusion, names, f"{path.name} on the {counted} of {Path(data.name).name}: "
                                              f"{confusion.trace() / confusion.sum():.2%}", args.confusion)
             print(f"Saved: {args.confusion}")
-    if not all_read:
-        sys.exit(2)
+
+
+@memory_errors_in_one_line()
+def main(argv=None):
+    """Measure classifiers, or let them classify pictures; then SystemExit(2) where some could not be read."""
+    args = parse_arguments(argv)
+    set_up_device()
+    warnings.filterwarnings("ignore", "The structure of `inputs`")  # said of files of Keras 2
+    files = find_pictures(args.predict) if args.predict else []
+    models = {path: load_classifier(path) for path in args.models or [newest_classifier(Settings.out)]}
+    if args.predict:
+        if not classify_pictures(models, files, args):
+            sys.exit(2)
+    else:
+        measure_models(models, args)
 
 
 if __name__ == "__main__":

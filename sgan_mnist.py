@@ -35,7 +35,7 @@ from sgan.about import describe_classifier
 from sgan.command_line import InputError, option, run_command
 from sgan.cropping import crop
 from sgan.data import DataSettings
-from sgan.evaluation import at_once, class_table, measure, scale_images
+from sgan.evaluation import batch_size_for, class_table, measure, scale_images
 from sgan.fast_convolution import speed_up
 from sgan.files import save_model
 from sgan.memory import check_training
@@ -272,9 +272,9 @@ class SGAN(Training):
     def optimizers(self):
         return [model.optimizer for model in (*self.discriminators, self.gan_model)]
 
-    def step_bytes(self, settings):
+    def step_bytes(self):
         """What a step needs in memory, beside the variables: measured, 2,560 bytes a pixel."""
-        return 2560 * settings.batch_size * math.prod(self.g_model.output_shape[1:3])
+        return 2560 * self.batch_size * math.prod(self.g_model.output_shape[1:3])
 
     def train_on_labelled(self, images, labels):
         """Update 1. Returns the loss and the class probabilities (n, K) before it."""
@@ -350,13 +350,13 @@ def train(training, dataset, settings, run):
     if not steps:
         raise InputError(f"--batch-size {settings.batch_size}: more than the {len(dataset.train_images)} images; "
                          "lower it")
-    check_training(training.state_variables(), training.step_bytes(settings))
+    check_training(training.state_variables(), training.step_bytes())
     run.load_state(training)
     if settings.epochs < len(run.history):
         raise InputError(f"--epochs {settings.epochs}: the run has finished {len(run.history)} already")
     run.save_record()
     latent_points = generate_latent_points(settings.latent_dim, 100, seed=settings.seed)
-    n = at_once(100, training.g_model.output_shape[1:])
+    n = batch_size_for(100, training.g_model.output_shape[1:])
 
     def save_pictures():
         images = [generate_fake_samples(training.g_model, latent_points[i:i + n]) for i in range(0, 100, n)]

@@ -25,7 +25,7 @@ Above them:
 
     tuned.py              the tuned SGAN: python -m sgan.tuned
     studies/              comparisons of many runs: python -m sgan.studies NAME
-    benchmarks/           times of the training step and of whole trainings
+    benchmarks/           times, kill-and-resume, photographed digits
 
 Importing the package, which every script does first, chooses Keras' backend and TensorFlow's faster CPU kernels; both
 must be known before Keras is imported.

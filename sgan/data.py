@@ -21,7 +21,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from sgan.command_line import InputError, at_least, option, printable
+from sgan.command_line import InputError, at_least, flag, option, printable
 from sgan.files import expand, regular_file
 from sgan.image_folder import read_folder
 from sgan.npz_file import LEAST_SIZE, read_npz
@@ -77,11 +77,13 @@ class DataSettings:
 
     def check(self):
         """Raise InputError for settings that cannot be used."""
-        try:
-            self.labels is None or number_or_all(str(self.labels))
-            self.image_size is None or height_x_width(self.image_size)
-        except argparse.ArgumentTypeError as error:
-            raise InputError(f"--labels, --image-size: {error}") from None
+        for name, parse in ("labels", number_or_all), ("image_size", height_x_width):
+            value = getattr(self, name)
+            try:
+                if value is not None and parse(str(value)) != value:  # as in a run.json that was edited
+                    raise argparse.ArgumentTypeError(f"{value!r}: must be {parse(str(value))!r}")
+            except argparse.ArgumentTypeError as error:
+                raise InputError(f"{flag(name)} {error}") from None
         if not 0 <= self.validation_split < 1:
             raise InputError(f"--validation-split {self.validation_split}: must be from 0 to below 1")
 

@@ -13,16 +13,17 @@ def scale_images(images):
     return (ops.cast(images, "float32") - 127.5) / 127.5
 
 
-def at_once(n, image_shape):
+def batch_size_for(n, image_shape):
     """How many of n images (H, W, C) to handle at once, so that larger ones need no more memory than n of MNIST's."""
     return max(1, min(n, n * 28 * 28 // math.prod(image_shape[:2])))
 
 
 def predict_classes(c_model, images, rows, batch_size=500):
     """Classify the images, uint8 (N, H, W, C), with these row numbers, batch by batch. Returns (n,) class numbers."""
-    batch_size = at_once(batch_size, images.shape[1:])
+    batch_size = batch_size_for(batch_size, images.shape[1:])
     batches = (images[rows[i:i + batch_size]] for i in range(0, len(rows), batch_size))
-    return np.concatenate([c_model.predict_on_batch(scale_images(batch)).argmax(axis=-1) for batch in batches])
+    predicted = [c_model.predict_on_batch(scale_images(batch)).argmax(axis=-1) for batch in batches]
+    return np.concatenate([np.empty(0, int), *predicted])  # of no image none
 
 
 def accuracy(c_model, images, labels):

@@ -1,6 +1,7 @@
 """Files written whole or not at all, and what is asked of a file before it is read."""
 
 import contextlib
+import csv
 import json
 import logging
 import math
@@ -114,10 +115,19 @@ def flush_to_disk(path):
         os.close(descriptor)
 
 
+def write_csv(path, rows):
+    """Write rows, dictionaries with the same keys, as a CSV file, whole; file names in it may be of any bytes."""
+    with (written_whole(path) as temporary,
+          open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file):
+        writer = csv.DictWriter(file, fieldnames=rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 @contextlib.contextmanager
-def quiet_h5():
-    """Silence Keras' reminders, at every save and load, that HDF5 is an old format."""
-    logger = logging.getLogger("absl")
+def errors_only(name):
+    """Silence what the logger of this name says of less than errors; that of Keras is called absl."""
+    logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
@@ -134,7 +144,7 @@ def save_model(model, path, about=None):
     """
     variables = [*model.variables, *(model.optimizer.variables if model.compiled else ())]
     size = 2**20 + 4 * sum(math.prod(variable.shape) for variable in variables)
-    with written_whole(path) as temporary, quiet_h5():
+    with written_whole(path) as temporary, errors_only("absl"):  # which calls HDF5 an old format
         temporary.write_bytes(bytes(size))  # HDF5 does not survive finding out itself that there is no space
         model.save(temporary)
         if about:

@@ -4,7 +4,7 @@
     FOLDER/train/cat/...  FOLDER/train/dog/...  FOLDER/train/unlabelled/...  FOLDER/test/cat/...  FOLDER/test/dog/...
 
 As in keras.utils.image_dataset_from_directory, except that `unlabelled` (or `unlabeled`) is no class, and that nothing
-is left out without a line about it, but hidden files. No TensorFlow.
+is left out without a line about it, but hidden files.
 """
 
 import functools
@@ -25,7 +25,7 @@ from sgan.pictures import fit, open_picture, to_grey_or_rgb
 LARGEST_OWN_SIZE = 64  # pixels, of height and width: up to here pictures that all have one size keep it
 DEFAULT_SIZE = 32, 32
 THREADS = 4  # at most: large pictures need much memory while they are read
-HIDDEN = ("__MACOSX", "Thumbs.db", "desktop.ini")
+HIDDEN = ("__MACOSX", "Thumbs.db", "desktop.ini")  # and names that begin with a dot
 
 
 def read_folder(path, size=None, channels=None):
@@ -50,7 +50,7 @@ def read_folder(path, size=None, channels=None):
     train, test = find_sets(path)
     unlabelled, classes = sub_folders(train)
     nothing, test_classes = sub_folders(test) if test else ([], {})
-    check_classes(path, train, classes, test, nothing, test_classes)
+    check_classes(train, classes, test, nothing, test_classes)
 
     number = {name: label for label, name in enumerate(classes)}
     files = [(file, number[name]) for name in classes for file in classes[name]]
@@ -97,10 +97,15 @@ def with_progress(items, n, what):
 # Which files
 
 
+def is_hidden(name):
+    """Whether a file or folder of this name is one that systems make and hide."""
+    return name.startswith(".") or name in HIDDEN
+
+
 def visible(folder):
     """The folders and the other files in a folder, two lists of Paths by name, without hidden ones."""
     try:
-        names = sorted(name for name in os.listdir(folder) if not name.startswith(".") and name not in HIDDEN)
+        names = sorted(name for name in os.listdir(folder) if not is_hidden(name))
     except OSError as error:
         raise InputError(f"{folder}: {error.strerror}") from None
     entries = [folder / name for name in names]
@@ -149,7 +154,7 @@ def sub_folders(folder):
     return unlabelled, classes
 
 
-def check_classes(path, train, classes, test, unlabelled_test, test_classes):
+def check_classes(train, classes, test, unlabelled_test, test_classes):
     """Raise InputError for less than two classes and for a test set that does not fit them."""
     if not classes:
         raise InputError(f"{train}: no class folders; put the pictures of each class into a sub-folder of its own")
@@ -189,7 +194,8 @@ def read_pictures(path, files, size, channels):
             images.append(image)
             rows.append(row)
             all_grey &= grey
-            more += [files[row]] if first_of_many else []
+            if first_of_many:
+                more.append(files[row])
     if not images:
         raise InputError(f"{path}: not one of its {len(files)} files is a picture that can be read")
 

@@ -7,11 +7,13 @@ try:
     import fcntl
 except ImportError:  # Windows
     import msvcrt
+    fcntl = None
 
 
 def take(file):
-    """Lock an open file without waiting. Raises OSError where another process holds it."""
-    if "fcntl" in globals():
+    """Lock an open file without waiting. Raises BlockingIOError, on Windows PermissionError, where another process
+    holds it, and another OSError where files cannot be locked."""
+    if fcntl:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     else:
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
@@ -34,7 +36,8 @@ def open_itself(path, flags):
 def locked(path):
     """Hold the file `path` locked, and delete it at the end. Yields the open file.
 
-    Raises BlockingIOError where another process holds it, another OSError where it is a link or a pipe.
+    Raises BlockingIOError where another process holds it, another OSError where it is a link or a pipe, or where files
+    cannot be locked.
     """
     while True:
         file = open(path, "a", opener=open_itself)
@@ -42,7 +45,9 @@ def locked(path):
             take(file)
         except OSError as error:
             file.close()
-            raise BlockingIOError(error.errno, "is in use by another process", str(path)) from None
+            if isinstance(error, (BlockingIOError, PermissionError)):
+                raise BlockingIOError(error.errno, "is in use by another process", str(path)) from None
+            raise OSError(error.errno, f"{error.strerror} (the file system cannot lock files)", str(path)) from None
         if is_held(file, path):
             break
         file.close()  # its last owner has just deleted it: make a new one

@@ -33,6 +33,14 @@ def container_limit():
     return math.inf
 
 
+def container_use():
+    """Bytes that the processes of a container hold, cached files left out; 0 outside of one."""
+    with suppress(OSError, ValueError, KeyError):
+        fields = dict(line.split() for line in Path("/sys/fs/cgroup/memory.stat").read_text().splitlines())
+        return int(fields["anon"])
+    return 0
+
+
 def machine_memory(*names):
     """Bytes that Linux counts under these names, together; infinity where the system does not say."""
     with suppress(OSError, ValueError, KeyError):
@@ -43,7 +51,7 @@ def machine_memory(*names):
 
 def available_memory():
     """Bytes that may still be used; infinity where the system does not say."""
-    return min(container_limit(), machine_memory("MemAvailable"))
+    return min(container_limit() - container_use(), machine_memory("MemAvailable"))
 
 
 def check_memory(path, needed):

@@ -4,7 +4,7 @@
     x_test, y_test                    a test set, if there is one
     x_unlabelled (or x_unlabeled)     images without labels, if there are any
 
-Every interpretation that is not plain is said in a line; where two are possible, the file is refused. No TensorFlow.
+Every interpretation that is not plain is said in a line; where two are possible, the file is refused.
 """
 
 import unicodedata
@@ -78,7 +78,7 @@ def read_arrays(path):
             shapes = {}
             for key in keys:
                 with archive.open(members[key]) as file:
-                    shapes[key] = shape_in_header(path, key, file, members[key].file_size)
+                    shapes[key] = shape_in_header(key, file, members[key].file_size)
             for key in keys:
                 check_shape(path, key, shapes)
             check_memory(path, 2 * sum(members[key].file_size for key in keys))  # TensorFlow has a copy
@@ -104,7 +104,7 @@ def check_keys(path, keys, members):
         raise InputError(f"{path} has {there} but no {missing}: a test set needs both")
 
 
-def shape_in_header(path, key, file, file_size):
+def shape_in_header(key, file, file_size):
     """The shape of an array in an open .npy file. Raises ValueError where the file cannot hold it."""
     read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     shape, _, dtype = read_header[np.lib.format.read_magic(file)](file)

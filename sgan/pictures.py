@@ -1,7 +1,4 @@
-"""Read picture files of any kind and size, which anyone may have made, as the images of a classifier.
-
-Only NumPy and Pillow are needed here, so that many processes can read pictures at once without loading TensorFlow.
-"""
+"""Read picture files of any kind and size, which anyone may have made, as the images of a classifier."""
 
 import warnings
 
@@ -72,8 +69,6 @@ def brightest(picture):
 
 def to_grey_or_rgb(picture, channels):
     """Convert a Pillow picture to 8-bit grey (1 channel) or RGB (3). Raises ValueError where that is impossible."""
-    if channels not in (1, 3):
-        raise ValueError(f"the model's images have {channels} channels; pictures give 1 or 3")
     if picture.mode == "F":
         raise ValueError("its pixels are floating-point numbers; save it as PNG")
     if picture.mode.startswith("I"):

@@ -31,7 +31,7 @@ import tensorflow as tf
 
 from sgan.command_line import ArgumentParser, InputError, add_options, check_values, flag
 from sgan.data import default_labels, split_validation
-from sgan.files import expand, first_line, read_json, read_text, written_whole
+from sgan.files import expand, first_line, read_json, read_text, write_csv, written_whole
 from sgan.lock import is_held, locked
 from sgan.training_loop import memory_errors_in_one_line, set_up_device
 
@@ -191,20 +191,16 @@ class RunFolder:
 
     # --- the state ---
 
-    def save_epoch(self, row, sgan):
+    def save_epoch(self, row, training):
         """Add an epoch to the history and save the state: after the epoch's models, and before its pictures."""
         self.history.append(row)
-        with written_whole(self.path / "history.csv") as temporary:
-            with open(temporary, "w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, fieldnames=row)
-                writer.writeheader()
-                writer.writerows(self.history)
-        self.save_state(sgan)
+        write_csv(self.path / "history.csv", self.history)
+        self.save_state(training)
 
-    def save_state(self, sgan):
+    def save_state(self, training):
         """Write state.npz: every variable that the next step depends on, the history, and whose state it is."""
         of_the_run = {**self.identity(), "history": self.history}
-        arrays = {name: variable.numpy() for name, variable in state_of(sgan).items()}
+        arrays = {name: variable.numpy() for name, variable in state_of(training).items()}
         with written_whole(self.path / "state.npz") as temporary:
             np.savez(temporary, run=json.dumps(of_the_run), **arrays)
 
@@ -214,8 +210,8 @@ class RunFolder:
                     if name not in ("data", "out", *self.settings_class.MAY_CHANGE)}
         return {"id": self.record["id"], "settings": settings, **{name: self.record[name] for name in ROWS}}
 
-    def load_state(self, sgan):
-        """Put `sgan` back to where the last finished epoch left it, and read the history up to there.
+    def load_state(self, training):
+        """Put `training` back to where the last finished epoch left it, and read the history up to there.
 
         Where nothing but the record was saved, nothing changes: the run begins anew. Raises InputError where the
         state is missing, cannot be read, or is of another run or of other networks.
@@ -226,7 +222,7 @@ class RunFolder:
                 raise InputError(f"--resume: {path} is missing, but {leftovers[-1]} is there, which would be "
                                  "overwritten; restore the state, or start a new run in another --out")
             return
-        variables = state_of(sgan)
+        variables = state_of(training)
         try:
             if not path.is_file():
                 raise ValueError("not a regular file")
@@ -238,7 +234,7 @@ class RunFolder:
                 values = [np.asarray(state[name]) for name in names]
                 saved = json.loads(str(state["run"]))
             history = saved.pop("history")
-            check_history(history, {mean.name for mean in sgan.metrics})
+            check_history(history, {mean.name for mean in training.metrics})
         except Exception as error:  # a damaged zip file raises many kinds
             raise InputError(f"--resume: cannot read {path}: {first_line(error)}") from None
         for name, value in self.identity().items():
@@ -254,9 +250,9 @@ class RunFolder:
         self.history = history
 
 
-def state_of(sgan):
+def state_of(training):
     """{numbered name: variable} of everything that the next step depends on, in a fixed order."""
-    return {f"{i:03d} {variable.path}": variable for i, variable in enumerate(sgan.state_variables())}
+    return {f"{i:03d} {variable.path}": variable for i, variable in enumerate(training.state_variables())}
 
 
 def most_bytes(variables):
@@ -365,7 +361,11 @@ def start_run(settings_class, label_split, argv=None):
               f"labels; {count(dataset.validation_images)} validation and {count(dataset.test_images)} test images\n"
               f"Results: {run.path}")
         keras.utils.set_random_seed(settings.seed)
-        yield settings, dataset, labelled, run
+        try:
+            yield settings, dataset, labelled, run
+        except FloatingPointError as error:
+            raise FloatingPointError(f"{error}; the files of the last finished epoch are kept; "
+                                     "try a smaller --learning-rate") from None
 
 
 def count(images):

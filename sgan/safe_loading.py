@@ -6,7 +6,6 @@ memory or time than a file of its size should.
 
 import contextlib
 import json
-import logging
 import math
 import warnings
 
@@ -17,7 +16,7 @@ import tensorflow as tf
 
 from sgan.about import check_about
 from sgan.command_line import InputError
-from sgan.files import first_line, quiet_h5, regular_file
+from sgan.files import errors_only, first_line, regular_file
 
 # All that a file may ask Keras to make. A list of what is allowed, as Keras has many ways to run what a file
 # brings along (Lambda, TFSMLayer, TorchModuleWrapper, functions by name, ...) and may get more.
@@ -244,7 +243,7 @@ def count_values(graph):
     return sum(math.prod(tensor.shape) for operation in graph.get_operations() for tensor in operation.outputs)
 
 
-def images_at_once(model, most=500):
+def batch_size_of(model, most=500):
     """How many images to give to a model at once: `most`, or fewer, so that no more than MOST_VALUES are computed."""
     return max(1, min(most, MOST_VALUES // count_values(traced(model))))
 
@@ -260,15 +259,9 @@ def check_shapes(path, model):
 @contextlib.contextmanager
 def quiet():
     """Silence what Keras and TensorFlow say of old files: "`alpha` is deprecated" and the like."""
-    logger = logging.getLogger("tensorflow")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with quiet_h5(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+    with errors_only("absl"), errors_only("tensorflow"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def load_classifier(path):

@@ -1,5 +1,6 @@
 """The start of a script: quiet while TensorFlow is imported, whatever the machine's settings for Keras."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -37,37 +38,35 @@ def begin_script():
     keras.config.set_epsilon(1e-7)
 
 
-class quiet_stderr:
+@contextlib.contextmanager
+def quiet_stderr():
     """Hold back what is written to standard error, by C++ code too; show it where the block, or the process, fails.
 
     A small process of its own holds the lines, so that even a crash shows them. Without `fork` (Windows) nothing is
     held back.
     """
-
-    def __enter__(self):
-        self.own = None
-        if sys.stderr is None or not hasattr(os, "fork"):
-            return
+    if sys.stderr is None or not hasattr(os, "fork"):
+        yield
+        return
+    sys.stderr.flush()
+    reading, writing = os.pipe()
+    keeper = os.fork()
+    if not keeper:
+        os.close(writing)
+        keep_lines(reading)
+    os.close(reading)
+    own = os.dup(2)
+    os.dup2(writing, 2)
+    try:
+        yield
         sys.stderr.flush()
-        reading, self.writing = os.pipe()
-        self.keeper = os.fork()
-        if not self.keeper:
-            os.close(self.writing)
-            keep_lines(reading)
-        os.close(reading)
-        self.own = os.dup(2)
-        os.dup2(self.writing, 2)
-
-    def __exit__(self, failure, *_):
-        if self.own is None:
-            return
+        os.write(writing, b"\0")  # nothing failed
+    finally:
         sys.stderr.flush()
-        os.dup2(self.own, 2)
-        os.close(self.own)
-        if not failure:
-            os.write(self.writing, b"\0")
-        os.close(self.writing)
-        os.waitpid(self.keeper, 0)
+        os.dup2(own, 2)
+        os.close(own)
+        os.close(writing)
+        os.waitpid(keeper, 0)
 
 
 def keep_lines(reading):

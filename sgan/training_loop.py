@@ -14,13 +14,15 @@ import tensorflow as tf
 from keras import ops
 
 from sgan.command_line import InputError, interrupted
-from sgan.evaluation import at_once
+from sgan.evaluation import batch_size_for
 
 
 class Training(keras.Model):
     """A training whose steps draw their own batches; `fit` it on `step_numbers`.
 
-    A subclass has `optimizers`, a list, and its `train_step` returns `self.record(metrics)`.
+    A subclass has `train_step`, which returns `self.record(metrics)`; `optimizers`, a list; the models `c_model` and
+    `g_model`; `discriminators`, those through which the discriminator is trained; and `step_bytes()`, what a step needs
+    in memory beside the variables.
 
     Args:
         name: of the Keras model.
@@ -169,8 +171,7 @@ class WatchLosses(keras.callbacks.Callback):
         for name, value in losses.items():
             if not np.isfinite(value):
                 raise FloatingPointError(
-                    f"training diverged: {name} is {value} at step {step} (epoch {self.epoch + 1}); "
-                    "the files of the last finished epoch are kept; try a smaller --learning-rate")
+                    f"training diverged: {name} is {value} at step {step} (epoch {self.epoch + 1})")
 
 
 class TimeLeft(keras.callbacks.Callback):
@@ -211,7 +212,7 @@ class TimeLeft(keras.callbacks.Callback):
     def seconds_to_evaluate(self):
         """An estimate, from one batch."""
         shape = self.c_model.input_shape[1:]
-        n = at_once(500, shape)
+        n = batch_size_for(500, shape)
         images = np.zeros((n, *shape), "float32")
         self.c_model.predict_on_batch(images)  # compiles
         began = time.perf_counter()

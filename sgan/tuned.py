@@ -3,8 +3,8 @@
     python -m sgan.tuned
 
 Still one network with K class logits that is both classifier and discriminator, D(x) = Z / (Z + 1), and a generator.
-Both are smaller and faster; the discriminator has noise and dropout, the generator BatchNormalization. What is added,
-in the order of the step, with the names by which `--without` leaves it out (`unlabelled-images` leaves out 3 to 7):
+Both are faster; the discriminator has noise and dropout, the generator is smaller and has BatchNormalization. What is
+added, in the order of the step, with the names by which `--without` leaves it out (`unlabelled-images`: 3 to 7):
 
 1. Teacher (`teacher`). The classifier that is kept has a moving average of the weights, whose predictions are usually
    better and steadier than those of any single step's weights (Tarvainen and Valpola 2017, Mean teachers, arXiv
@@ -35,8 +35,9 @@ in the order of the step, with the names by which `--without` leaves it out (`un
    images through the discriminator serves the updates of both networks, and the discriminator has one update, for the
    sum of all losses.
 
-All of it is for images that show strokes on a background. For others (`--images`) 2 to 6 are left out, and the weight
-of the adversarial losses, then the only ones of the unlabelled images, is a third at first and falls linearly to zero.
+All of it is for images that show bright strokes on a dark background; for dark strokes 3, which draws bright ones, is
+left out. For other images (`--images`) 2 to 6 are left out, and the weight of the adversarial losses, then the only
+ones of the unlabelled images, is a third at first and falls linearly to zero.
 
 Measured (results/README.md, five label splits each): 0.71 ± 0.05 % test error with 100 labels, 0.72 ± 0.07 % with 50,
 0.71 ± 0.04 % with 20, 0.63 ± 0.05 % with 1,000, after 4,200 steps. Those with 100 labels took 425 to 448 s on two CPU
@@ -269,9 +270,9 @@ class TunedSGAN(Training):
         """The model through which the discriminator is trained."""
         return (self.discriminator,)
 
-    def step_bytes(self, settings):
+    def step_bytes(self):
         """What a step needs in memory, beside the variables: measured, 450 bytes a pixel."""
-        images = settings.batch_size + settings.labelled_batch + settings.generated_batch
+        images = self.settings.batch_size + self.settings.labelled_batch + self.settings.generated_batch
         return 450 * images * math.prod(self.g_model.output_shape[1:3])
 
     def augmented(self, labelled_images, unlabelled_images, progress):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the suite is about the CPU
 USERS_ENVIRONMENT = dict(os.environ)  # before sgan adds to it: commands start with what a user has
 
 import sgan  # noqa: F401  before Keras: it chooses the backend and TensorFlow's CPU kernels

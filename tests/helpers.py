@@ -1,6 +1,10 @@
 """What several test files need."""
 
+import keras
+import numpy as np
 import pytest
+import tensorflow as tf
+from keras import layers
 
 from sgan.command_line import InputError
 from sgan.data import MNIST_FINGERPRINT
@@ -15,6 +19,25 @@ def hand_made(run, test_accuracy, fingerprint=MNIST_FINGERPRINT, **others):
             "seconds_per_step": 0.5, "seconds": 1, "weights": 7, "unlabelled_images": run.unlabelled or 60000,
             "labelled_images": {"number": run.labels, "sha256": "0"}, "versions": {}, "device": "none", "threads": 1,
             **others}
+
+
+def small_classifier(*extra, in_shape=(28, 28, 1), n_outputs=10, activation="softmax"):
+    """One dense layer, behind other layers if there are any."""
+    last = layers.Dense(n_outputs, activation)
+    return keras.Sequential([keras.Input(in_shape), *extra, layers.Flatten(), last])
+
+
+def batches(n=4, shape=(8, 8, 1)):
+    """The arguments of `SGAN.update`: labelled images, labels, unlabelled images, and two batches of latent points."""
+    random = np.random.default_rng(0)
+    labelled, unlabelled = random.uniform(-1, 1, (2, n, *shape)).astype("float32")
+    points = random.normal(size=(2 * n, 100)).astype("float32")
+    return [tf.constant(each) for each in (labelled, np.arange(n), unlabelled, points[:n], points[n:])]
+
+
+def values(weights):
+    """The weights of a model as NumPy arrays, a list."""
+    return [weight.numpy().copy() for weight in weights]  # which the next update would change
 
 
 def refusal(path):

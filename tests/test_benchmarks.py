@@ -4,9 +4,13 @@ import csv
 import re
 
 import keras
+import numpy as np
 import pytest
 
+from sgan.benchmarks import digit_pictures, timing
+from sgan.benchmarks.digit_pictures import photograph, read_kind
 from sgan.benchmarks.matrix_products import FORWARD, INPUTS, KERNELS, products_of
+from sgan.command_line import InputError
 
 
 @pytest.mark.slow
@@ -17,6 +21,40 @@ def test_a_line_to_paste(run_script):
     assert re.fullmatch(r"[CG]PU.*; TensorFlow [\d.]+, Keras [\d.]+, Python [\d.]+: "
                         r"[\d.]+ ms a step, [\d,]+ images/s \(median of 1 calls of \d+ steps, 100 images each\)\n",
                         output)
+
+
+def test_pictures_without_a_digit_are_refused_and_the_others_read():
+    class Sevens:
+        """A classifier to which every image is a seven."""
+        def predict_on_batch(self, images):
+            return np.eye(10)[[7] * len(images)]
+
+    seven = np.zeros((28, 28), "uint8")
+    seven[5, 8:20] = seven[5:23, 18] = 255
+    page, blank = photograph(seven, np.random.default_rng(0)), np.full((300, 400), 200, "uint8")
+    right, refused, images = read_kind(Sevens(), [page, blank, page, page], np.array([7, 7, 7, 3]))
+    assert (right, refused, images[1]) == (0.5, 0.25, None) and images[0].shape == (28, 28)
+    assert read_kind(Sevens(), [blank], np.array([7]))[:2] == (0, 1)
+
+
+@pytest.mark.parametrize("arrays, message", [
+    ({}, "has no test set; give --split train"),
+    ({"x_test": np.arange(640).reshape(10, 8, 8), "y_test": np.arange(10)}, r"its images are \(8, 8, 1\), not digits"),
+])
+def test_digits_of_another_kind_are_refused(arrays, message, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8), "uint8")
+    arrays = {name: np.uint8(values % 251) for name, values in arrays.items()}
+    np.savez(tmp_path / "own.npz", x_train=images, y_train=np.arange(20) % 10, **arrays)
+    with pytest.raises(InputError, match=message):
+        digit_pictures.main(["--data", str(tmp_path / "own.npz")])
+
+
+def test_medians_leave_the_first_round_out(monkeypatch):
+    clock, calls = iter([0, 90, 90, 190, 200, 201, 300, 304, 400, 403, 500, 506, 600, 602, 700, 705]), []
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
+    functions = {name: lambda name=name: calls.append(name) for name in "ab"}
+    assert timing.median_seconds(functions, 3) == {"a": 2, "b": 5}
+    assert calls == list("abababab")
 
 
 def test_matrix_products_are_those_of_the_layers():

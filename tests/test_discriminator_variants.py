@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import batches, values
 
 import discriminator_variants as dv
 from discriminator_variants import VARIANTS, count_weights
@@ -40,10 +41,6 @@ def noise(n=5, shape=(28, 28, 1)):
 
 def predict(model, images):
     return model(images, training=False).numpy()
-
-
-def values(weights):
-    return [weight.numpy().copy() for weight in weights]
 
 
 def only_in(model, other):
@@ -214,13 +211,6 @@ def make(name, shape=SHAPE, dropout=True):
     if not dropout:
         sgan.c_model.get_layer("dropout").rate = 0
     return sgan
-
-
-def batches(n=4):
-    random = np.random.default_rng(0)
-    labelled, unlabelled = random.uniform(-1, 1, (2, n, *SHAPE)).astype("float32")
-    points = random.normal(size=(2 * n, 100)).astype("float32")
-    return [tf.constant(each) for each in (labelled, np.arange(n), unlabelled, points[:n], points[n:])]
 
 
 def test_variants_are_the_three_that_classify():

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 from conftest import ROOT
-from keras import layers
+from helpers import small_classifier
 from PIL import Image
 
 import evaluate_classifier
@@ -17,11 +17,6 @@ from sgan.files import save_model
 from sgan.safe_loading import load_classifier
 
 KERAS2_FILE = ROOT / "tests" / "data" / "keras2_c_model.h5"
-
-
-def small_classifier(*extra, in_shape=(28, 28, 1), n_outputs=10, activation="softmax"):
-    last = layers.Dense(n_outputs, activation)
-    return keras.Sequential([keras.Input(in_shape), *extra, layers.Flatten(), last])
 
 
 @pytest.fixture(scope="module")

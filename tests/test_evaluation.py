@@ -1,20 +1,10 @@
-"""sgan/evaluation.py and sgan/memory.py: predictions in batches, the table of the classes, what a training needs."""
+"""sgan/evaluation.py: predictions in batches, accuracies, the table of the classes."""
 
-import sys
-
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
-import evaluate_classifier
-from sgan import memory, tuned
-from sgan.command_line import InputError
 from sgan.data import Dataset
-from sgan.evaluation import accuracy, at_once, balanced_accuracy, class_table, measure, predict_classes
-from sgan.memory import MAPPED, PROGRAM, available_memory, check_training, hard_limit
-from sgan.studies import own_data
-from sgan_mnist import main
+from sgan.evaluation import accuracy, balanced_accuracy, batch_size_for, class_table, measure, predict_classes
 
 
 class Brightness:
@@ -39,7 +29,12 @@ def shades(*values):
     (500, (2000, 2000, 1), 1), (100, (20, 28, 1), 100), (3, (28, 28, 1), 3),
 ])
 def test_large_images_are_handled_fewer_at_once(n, shape, at_a_time):
-    assert at_once(n, shape) == at_a_time
+    assert batch_size_for(n, shape) == at_a_time
+
+
+def test_of_no_image_no_class_is_predicted():
+    predicted = predict_classes(Brightness(), shades(0, 200), np.array([], int))
+    assert predicted.shape == (0,) and predicted.dtype == int
 
 
 def test_balanced_accuracy_is_the_mean_over_the_classes_that_are_there():
@@ -82,68 +77,3 @@ def test_table_shows_labels_predictions_and_right_validation_images_of_each_clas
     assert len({len(line) for line in lines}) == 1
     lines = class_table(Brightness(), np.array([0, 2]), data._replace(validation_images=None))
     assert lines[1].split() == ["dark", "1", "50.0%", "6", "75.0%"]
-
-
-# --------------------------------------------------------------------------------------------------------------
-# Memory
-
-
-@pytest.fixture
-def variables():
-    """Of 4 * 10^9 bytes, without having them."""
-    return [keras.KerasTensor((10**4, 10**4)), keras.KerasTensor((9, 10**8))]
-
-
-def test_a_training_that_a_hard_limit_would_end_is_refused(monkeypatch, variables, capsys):
-    needed = PROGRAM + 2.3 * 4e9 + 1e9
-    monkeypatch.setattr(memory, "available_memory", lambda: needed)
-    for limit in needed, float("inf"):
-        monkeypatch.setattr(memory, "hard_limit", lambda limit=limit: limit)
-        check_training(variables, 1e9)
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(memory, "hard_limit", lambda: needed - 1e6)
-    with pytest.raises(InputError, match=r"needs about 11\.0 GB of memory, but .* 11\.0 GB: lower --batch-size"):
-        check_training(variables, 1e9)
-
-
-def test_a_training_for_which_memory_is_scarce_is_warned_of(monkeypatch, variables, capsys):
-    monkeypatch.setattr(memory, "hard_limit", lambda: float("inf"))
-    monkeypatch.setattr(memory, "available_memory", lambda: 2e9)
-    check_training(variables, 1e9)
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("warning: the training needs about 11.0 GB of memory, but only 2.0 GB are free")
-
-
-@pytest.mark.skipif(memory.resource is None, reason="Windows has no such limits")
-def test_limits_of_the_process_are_known(monkeypatch):
-    limits = {memory.resource.RLIMIT_AS: memory.resource.RLIM_INFINITY, memory.resource.RLIMIT_DATA: 3 * 10**6}
-    monkeypatch.setattr(memory.resource, "getrlimit", lambda which: (limits[which], limits[which]))
-    assert hard_limit() == 3 * 10**6
-    limits[memory.resource.RLIMIT_AS] = MAPPED + 10**6
-    assert hard_limit() == 10**6
-    limits.update(dict.fromkeys(limits, memory.resource.RLIM_INFINITY))
-    assert hard_limit() < 2**50 or sys.platform != "linux"  # what the machine has
-    assert available_memory() > 0
-
-
-def test_a_training_that_does_not_fit_is_refused_before_its_first_step(small_digits, tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "hard_limit", lambda: PROGRAM)  # which leaves nothing for the training
-    with pytest.raises(InputError, match="lower --batch-size"):
-        main(["--data", str(small_digits), "--out", str(tmp_path / "run"), "--epochs", "1",
-              "--steps-per-epoch", "1"])
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize("error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")])
-def test_running_out_of_memory_is_one_line(small_digits, tmp_path, monkeypatch, error):
-    def without_memory(*_):
-        raise error
-    for name, start in ("SGAN", main), ("TunedSGAN", tuned.main):
-        monkeypatch.setattr(sys.modules[start.__module__], name, without_memory)
-        with pytest.raises(InputError, match="out of memory: use fewer or smaller images"):
-            start(["--data", str(small_digits), "--out", str(tmp_path / "run")])
-    assert not (tmp_path / "run").exists()
-    for module, arguments in (own_data, ["--data", "x"]), (evaluate_classifier, ["x.h5"]):
-        monkeypatch.setattr(module, "set_up_device", without_memory)
-        with pytest.raises(InputError, match="out of memory: use fewer or smaller images"):
-            module.main(arguments)

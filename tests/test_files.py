@@ -12,7 +12,7 @@ from PIL import Image
 
 from sgan import files
 from sgan.command_line import InputError
-from sgan.files import MOST_TEXT, expand, first_line, read_json, regular_file, save_model, written_whole
+from sgan.files import MOST_TEXT, expand, first_line, read_json, regular_file, save_model, write_csv, written_whole
 from sgan.plots import save_image_grid, save_training_curves
 
 
@@ -33,6 +33,15 @@ def test_a_file_that_fails_leaves_the_old_one_and_nothing_else(tmp_path, error):
         temporary.write_text("half")
         raise error
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"] and path.read_text() == "old"
+
+
+def test_a_csv_is_whole_and_takes_names_of_any_bytes(tmp_path):
+    path, name = tmp_path / "a.csv", os.fsdecode(b"\xff,\n.png")
+    write_csv(path, [{"path": name, "n": 1}, {"path": "b", "n": 0.5}])
+    assert path.read_bytes() == b'path,n\r\n"\xff,\n.png",1\r\nb,0.5\r\n'
+    with pytest.raises(ValueError, match="not in fieldnames"):
+        write_csv(path, [{"path": "c"}, {"other": 1}])
+    assert [each.name for each in tmp_path.iterdir()] == ["a.csv"] and b"\xff" in path.read_bytes()
 
 
 def test_an_error_of_the_system_names_the_file_that_was_to_be_written(tmp_path):

@@ -131,13 +131,18 @@ def test_forms_that_are_refused(folder):
     assert "beside train/" in refusal(folder)
 
 
-@pytest.mark.parametrize("name", ["val", "unlabelled", "notes.txt", "TRAIN"])
-def test_what_is_beside_train_is_refused_by_name(folder, name):
+@pytest.mark.parametrize("name, refused, beside", [
+    ("val", "val", "train"), ("unlabelled", "unlabelled", "train"), ("notes.txt", "notes.txt", "train"),
+    ("TRAIN", "TRAIN", "train"),  # of two that could be meant
+])
+def test_what_is_beside_train_is_refused_by_name(folder, name, refused, beside):
     save_classes(folder / "train")
     save_classes(folder / "test")
-    (folder / name).mkdir()
-    message = refusal(folder)
-    assert name in message or "train: beside TRAIN/" in message
+    if name.endswith(".txt"):
+        (folder / name).write_text("no folder")
+    else:
+        (folder / name).mkdir()
+    assert f"{folder / refused}: beside {beside}/" in refusal(folder)
 
 
 def test_test_sets_that_do_not_fit_are_refused(folder):

@@ -1,5 +1,6 @@
 """sgan/lock.py: one process at a time; and two runs started at once in one folder."""
 
+import errno
 import json
 import signal
 import subprocess
@@ -55,6 +56,16 @@ def test_a_lock_is_held_once_and_deleted_at_the_end(tmp_path):
         assert path.exists()  # the one that was refused leaves it
         raise ZeroDivisionError
     assert not path.exists()
+
+
+def test_a_file_system_that_cannot_lock_is_not_called_another_process(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+    monkeypatch.setattr(lock, "take", refuse)
+    with pytest.raises(OSError, match="No locks available .the file system cannot lock files") as refusal, \
+            locked(tmp_path / "lock"):
+        pass
+    assert not isinstance(refusal.value, BlockingIOError) and refusal.value.filename == str(tmp_path / "lock")
 
 
 def test_a_lock_that_was_replaced_is_not_held_any_more_and_left_to_its_new_owner(tmp_path):

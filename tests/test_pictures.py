@@ -140,11 +140,6 @@ def test_postscript_starts_no_program(tmp_path):
     assert done.stderr.rstrip().endswith("save it as JPEG or PNG)") and not trace.exists()
 
 
-def test_no_tensorflow_is_needed_to_read_pictures():
-    code = "import sys, sgan.pictures; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1]).returncode == 0
-
-
 # --------------------------------------------------------------------------------------------------------------
 # What a classifier gets to see
 

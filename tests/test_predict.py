@@ -118,7 +118,7 @@ def test_more_pictures_than_a_batch_holds(shades, tmp_path, monkeypatch):
     for i in range(7):
         Image.new("L", (9, 9), 40 * i).save(tmp_path / f"{i}.png")
     assert run(shades, "--predict", tmp_path, "--csv", tmp_path / "one.csv") == 0
-    monkeypatch.setattr(evaluate_classifier, "images_at_once", lambda *_: 3)
+    monkeypatch.setattr(evaluate_classifier, "batch_size_of", lambda *_: 3)
     assert run(shades, "--predict", tmp_path, "--csv", tmp_path / "three.csv") == 0
     assert table(tmp_path / "one.csv") == table(tmp_path / "three.csv")
 

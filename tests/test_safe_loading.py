@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 from conftest import ROOT
-from helpers import refusal
+from helpers import refusal, small_classifier
 from keras import layers
 
 from sgan.data import synthetic_digits
@@ -46,11 +46,6 @@ TUNED_LEAST_SURE = {6: [0.000008, 0.000034, 0.452461, 0.369330, 0.000000,
                         0.000000, 0.000000, 0.000372, 0.000007, 0.000000],
                     14: [0.060626, 0.000000, 0.000000, 0.000000, 0.000000,
                          0.002177, 0.936173, 0.000000, 0.001022, 0.000002]}
-
-
-def small_classifier(*extra, in_shape=(28, 28, 1), n_outputs=10, activation="softmax"):
-    last = layers.Dense(n_outputs, activation)
-    return keras.Sequential([keras.Input(in_shape), *extra, layers.Flatten(), last])
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from helpers import refusal
 from keras import layers
 
 from sgan.files import save_model
-from sgan.safe_loading import images_at_once, load_classifier
+from sgan.safe_loading import batch_size_of, load_classifier
 
 
 def classifier(*extra, in_shape=(8, 8, 1)):
@@ -211,9 +211,9 @@ def test_images_too_large(tmp_path):
 
 
 def test_a_batch_computes_no_more_than_one_image_may(path, tmp_path):
-    assert images_at_once(load_classifier(path)) == 500
+    assert batch_size_of(load_classifier(path)) == 500
     save_model(classifier(layers.UpSampling2D(1000), layers.GlobalMaxPooling2D()), tmp_path / "wide.h5")
-    assert images_at_once(load_classifier(tmp_path / "wide.h5")) == 2
+    assert batch_size_of(load_classifier(tmp_path / "wide.h5")) == 2
 
 
 def test_weights_that_would_be_too_large_for_the_machine(path):

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import batches, values
 
 from discriminator_variants import count_weights
 from sgan.studies.article import ArticleSettings, ArticleSGAN, article_discriminator, article_generator
@@ -20,17 +21,6 @@ def make(sgan_class=ArticleSGAN, settings=None, dropout=True):
     if not dropout:
         sgan.c_model.get_layer("dropout").rate = 0
     return sgan
-
-
-def batches(n=4):
-    random = np.random.default_rng(0)
-    labelled, unlabelled = random.uniform(-1, 1, (2, n, *SHAPE)).astype("float32")
-    points = random.normal(size=(2 * n, 100)).astype("float32")
-    return [tf.constant(each) for each in (labelled, np.arange(n), unlabelled, points[:n], points[n:])]
-
-
-def values(weights):
-    return [weight.numpy() for weight in weights]
 
 
 def test_numbers_of_weights():

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import values
 from keras import ops
 
 from sgan import tuned
@@ -51,10 +52,6 @@ def make(dataset, **settings):
     rows = np.arange(40)
     labelled = dataset.train_images[rows], dataset.train_labels[rows]
     return TunedSGAN(settings, labelled, dataset.train_images, 10, settings.epochs * settings.steps_per_epoch)
-
-
-def values(weights):
-    return [weight.numpy() for weight in weights]
 
 
 def moved(before, weights):

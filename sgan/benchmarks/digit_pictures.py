@@ -8,7 +8,6 @@ pictures are read by `read_digit` and the committed classifier. Writes results/d
 each kind, beside each what was cut out); for training digits only the table on the screen.
 """
 
-import csv
 import io
 import sys
 from pathlib import Path
@@ -25,11 +24,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageFilter
 
-from sgan.command_line import ArgumentParser, at_least, run_command
+from sgan.command_line import ArgumentParser, InputError, at_least, run_command
 from sgan.data import load_real_samples
 from sgan.digit_reading import NoDigit, read_digit
 from sgan.evaluation import predict_classes
-from sgan.files import written_whole
+from sgan.files import write_csv, written_whole
 from sgan.safe_loading import load_classifier
 from sgan.training_loop import set_up_device
 
@@ -170,7 +169,7 @@ def read_kind(c_model, pictures, labels):
         except NoDigit:
             images.append(None)
     read = [i for i, image in enumerate(images) if image is not None]
-    cut_out = np.array([images[i] for i in read])[..., None]
+    cut_out = np.array([images[i] for i in read], "uint8").reshape(-1, 28, 28, 1)
     right = predict_classes(c_model, cut_out, np.arange(len(read))) == labels[read]
     return right.sum() / len(pictures), 1 - len(read) / len(pictures), images
 
@@ -202,20 +201,23 @@ def main(argv=None):
     c_model, data = load_classifier(RESULTS / "tuned" / "c_model_4200.h5"), load_real_samples(args.data)
     digits, labels = ((data.test_images, data.test_labels) if args.split == "test"
                       else (data.train_images, data.train_labels))
-    lines, examples = [("kind", "read correctly, %", "refused, %", "pictures")], {}
+    if digits is None:
+        raise InputError(f"--data {args.data}: has no test set; give --split train")
+    if digits.shape[1:] != (28, 28, 1):
+        raise InputError(f"--data {args.data}: its images are {digits.shape[1:]}, not digits like MNIST's, (28, 28, 1)")
+    table, examples = [], {}
     for number, (kind, settings) in enumerate(KINDS.items()):
         rng = np.random.default_rng((number, args.split == "test"))
         rows = rng.integers(0, len(digits), args.number)
         pictures = [photograph(digits[row, ..., 0], rng, **settings) for row in rows]
         right, refused, images = read_kind(c_model, pictures, labels[rows])
-        lines.append((kind, f"{100 * right:.1f}", f"{100 * refused:.1f}", args.number))
+        table.append({"kind": kind, "read correctly, %": f"{100 * right:.1f}", "refused, %": f"{100 * refused:.1f}",
+                      "pictures": args.number})
         examples[kind] = list(zip(pictures, images))[:EXAMPLES]
         print(f"{kind}: {right:.1%} read correctly, {refused:.1%} refused", flush=True)
     if args.split == "train":
         return
-    with written_whole(RESULTS / "digit_pictures.csv") as temporary:
-        with open(temporary, "w", newline="") as file:
-            csv.writer(file).writerows(lines)
+    write_csv(RESULTS / "digit_pictures.csv", table)
     save_examples(examples, RESULTS / "digit_pictures.png")
     print(f"Saved: {RESULTS / 'digit_pictures.csv'}, .png")
 

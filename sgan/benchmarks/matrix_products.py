@@ -8,11 +8,8 @@ library. A yardstick rather than a floor: some convolutions are faster than thei
 RESULTS/matrix_products.csv.
 """
 
-import csv
 import math
-import statistics
 import sys
-import time
 from pathlib import Path
 
 if not __package__:  # run by its path instead of with -m
@@ -27,8 +24,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from sgan.benchmarks.timing import median_seconds, step_function
 from sgan.command_line import ArgumentParser, at_least, run_command
-from sgan.files import check_writable, expand, written_whole
+from sgan.files import check_writable, expand, write_csv
 from sgan.training_loop import set_up_device, step_numbers
 from sgan.tuned import TunedSettings, TunedSGAN
 
@@ -73,8 +71,7 @@ def products_of_step(training):
 def time_both(training, products, rounds):
     """Median seconds of a step as `fit` makes it, and of the products, in alternation."""
     training.compile(optimizer=None)
-    train_function = training.make_train_function() or training.train_function
-    numbers = iter(step_numbers(rounds + 1))
+    step = step_function(training, step_numbers(rounds + 1))
     random = np.random.default_rng(0)
 
     def matrix(*size):
@@ -82,15 +79,9 @@ def time_both(training, products, rounds):
 
     pairs = [(matrix(rows, inner), matrix(inner, columns)) for rows, inner, columns in products]
     multiply = tf.function(lambda pairs: [left @ right for left, right in pairs])
-    measured = {"step": lambda: float(train_function(numbers)["c_loss"]),
-                "products": lambda: multiply(pairs)[-1].numpy()}
-    taken = {name: [] for name in measured}
-    for _ in range(rounds + 1):  # the first compiles
-        for name, function in measured.items():
-            began = time.perf_counter()
-            function()
-            taken[name].append(time.perf_counter() - began)
-    return [statistics.median(taken[name][1:]) for name in measured]
+    medians = median_seconds({"step": lambda: float(step()["c_loss"]),
+                              "products": lambda: multiply(pairs)[-1].numpy()}, rounds)
+    return medians["step"], medians["products"]
 
 
 def main(argv=None):
@@ -113,10 +104,9 @@ def main(argv=None):
         print(f"{name:26} {value:8.2f} {unit}")
     print(f"Device: {device}; medians of {args.rounds}")
     path = args.results / "matrix_products.csv"
-    with written_whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerows([("measured", "value", "unit"), *((name, f"{value:.4g}", unit) for name, value, unit in rows),
-                          ("machine", f"{device}; TensorFlow {tf.__version__}, Keras {keras.__version__}", "")])
+    table = [{"measured": name, "value": f"{value:.4g}", "unit": unit} for name, value, unit in rows]
+    machine = f"{device}; TensorFlow {tf.__version__}, Keras {keras.__version__}"
+    write_csv(path, [*table, {"measured": "machine", "value": machine, "unit": ""}])
     print(f"written: {path}")
 
 

@@ -9,10 +9,8 @@ label seed 0, over steps times the seconds a step measured here. Writes results/
 """
 
 import csv
-import itertools
-import statistics
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
 if not __package__:  # run by its path instead of with -m
@@ -27,11 +25,12 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
+from sgan.benchmarks.timing import median_seconds
 from sgan.command_line import ArgumentParser, InputError, run_command
 from sgan.data import MNIST_FINGERPRINT
-from sgan.files import written_whole
+from sgan.files import write_csv, written_whole
 from sgan.run_folder import versions
-from sgan.studies.published import PUBLISHED_TUTORIAL
+from sgan.studies.published import EPOCH_STEPS, PUBLISHED_TUTORIAL
 from sgan.studies.results import read_results
 from sgan.studies.run import PRESETS, Run
 from sgan.studies.tables import seconds_to
@@ -40,7 +39,7 @@ from sgan.tuned import RECIPE, TunedSettings, TunedSGAN
 from sgan_mnist import SGAN, Settings
 
 RESULTS = Path(__file__).parents[2] / "results"
-PUBLISHED_STEPS = 7200  # after which the tutorial's published model had PUBLISHED_TUTORIAL
+PUBLISHED_STEPS = 12 * EPOCH_STEPS  # after which the tutorial's published model had PUBLISHED_TUTORIAL
 ROUNDS, STEPS = 9, 10
 
 
@@ -52,14 +51,14 @@ def step_seconds():
     models = {"tutorial": SGAN(Settings(), labelled, images, 10),
               "tuned": TunedSGAN(TunedSettings(images="strokes"), labelled, images, 10, PRESETS["tuned"].steps)}
     steps = {name: tf.function(lambda model=model: model.train_step(None)) for name, model in models.items()}
-    taken = {name: [] for name in models}
-    for round_number, name in itertools.product(range(ROUNDS + 1), models):
-        start = time.perf_counter()
+
+    def several(step):
         for _ in range(STEPS):
-            steps[name]()
-        if round_number:  # the first compiles
-            taken[name].append((time.perf_counter() - start) / STEPS)
-    return {name: statistics.median(values) for name, values in taken.items()}
+            metrics = step()
+        float(metrics["g_loss"])  # waits for the device
+
+    medians = median_seconds({name: partial(several, step) for name, step in steps.items()}, ROUNDS)
+    return {name: median / STEPS for name, median in medians.items()}
 
 
 def tuned_histories(results):
@@ -80,6 +79,7 @@ def loop_seconds():
 
 
 def save_picture(tutorial, histories, path):
+    """Draw the curve of the tutorial's model, [(seconds, test accuracy in %)], and the tuned runs' histories."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(*zip(*tutorial), "k.-", label="the tutorial's model, an epoch each dot, its steps alone")
@@ -98,7 +98,9 @@ def save_picture(tutorial, histories, path):
 
 
 def main(argv=None):
-    ArgumentParser(description=__doc__.split("\n")[0]).parse_args(argv)
+    """Time a step of both, draw the picture, and write and print the table."""
+    parser = ArgumentParser(prog="python -m sgan.benchmarks.time_to_accuracy", description=__doc__.split("\n")[0])
+    parser.parse_args(argv)
     device = set_up_device()
     results = read_results(RESULTS)
     histories = tuned_histories(results)
@@ -118,11 +120,7 @@ def main(argv=None):
         rows.append({"what": "seconds of the whole run, without its evaluations", "value": history[-1]["seconds"]})
     rows += [{"what": name, "value": value} for name, value in {"device": device, **versions()}.items()]
     tutorial = [(row["step"] * times["tutorial"], 100 * row["test_accuracy"]) for row in default_run["history"]]
-    with written_whole(RESULTS / "time_to_accuracy.csv") as temporary:
-        with open(temporary, "w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=("what", "value"))
-            writer.writeheader()
-            writer.writerows(rows)
+    write_csv(RESULTS / "time_to_accuracy.csv", rows)
     save_picture(tutorial, histories, RESULTS / "time_to_accuracy.png")
     for row in rows:
         print(f"{row['what']}: {row['value']}")

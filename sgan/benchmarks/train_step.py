@@ -17,7 +17,6 @@ form is for a CPU: its two processes would both want a GPU's memory.
 """
 
 import contextlib
-import csv
 import io
 import multiprocessing
 import os
@@ -36,6 +35,7 @@ import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
 if __name__ == "__main__":
     sgan.begin_script()
 
+from sgan.benchmarks.timing import median_seconds, step_function
 from sgan.command_line import ArgumentParser, run_command
 from sgan.startup import quiet_stderr
 
@@ -45,16 +45,6 @@ ROOT = Path(__file__).parents[2]
 # image forward, the discriminator 19.6; backward costs twice that, or once where only the inputs' gradient is needed:
 # 3 * 19.6 * (50 + 50 + 50) + 139.6 * 50 + (3 * 139.6 + 2 * 19.6) * 100.
 STEP_GFLOP = 61.6
-
-
-def seconds(function, times=1):
-    """Seconds of each of `times` calls."""
-    taken = []
-    for _ in range(times):
-        start = time.perf_counter()
-        function()
-        taken.append(time.perf_counter() - start)
-    return taken
 
 
 def noise_batches(half=50):
@@ -77,6 +67,7 @@ def in_child(function, *arguments):
 
 
 def with_peak_memory(function, arguments):
+    """What the function returns, and the peak of this process' memory in MiB."""
     result = function(*arguments)
     with open("/proc/self/status") as file:
         peak = next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM"))
@@ -84,6 +75,7 @@ def with_peak_memory(function, arguments):
 
 
 def import_tensorflow():
+    """Import TensorFlow, without its lines."""
     with quiet_stderr():
         import tensorflow  # noqa: F401
 
@@ -144,16 +136,15 @@ def run_script(n_images, steps=3):
 
 
 def loop_with_defaults(connection):
-    """Answer each message with the seconds of one step of the loop, until the message is false."""
+    """Answer each message by a step of the loop, until the message is false."""
     use_tensorflows_defaults()
 
     from tests.plain_loop import compiled_models, plain_step
 
     models, batches = compiled_models(), noise_batches()
-    plain_step(models, *batches)
-    connection.send("ready")
     while connection.recv():
-        connection.send(seconds(lambda: plain_step(models, *batches))[0])
+        plain_step(models, *batches)
+        connection.send("done")
 
 
 # --- in this process ---
@@ -178,7 +169,7 @@ def time_steps(rounds):
     import numpy as np
     import tensorflow as tf
 
-    from sgan.training_loop import set_up_device
+    from sgan.training_loop import set_up_device, step_numbers
     from tests.plain_loop import compiled_models, plain_step
 
     set_up_device()
@@ -186,35 +177,29 @@ def time_steps(rounds):
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (60_000, 28, 28, 1), "uint8")
 
-    def step_of(sgan):
-        sgan.compile(optimizer=None)
-        train_function = sgan.make_train_function() or sgan.train_function
-        numbers = iter(tf.data.Dataset.range(10**6))
-        return lambda: float(train_function(numbers)["g_loss"])
+    def loop_there():
+        here.send(True)
+        here.recv()
 
-    sgan, plain = make_sgan(images), make_sgan(images)
+    def step_of(training):
+        training.compile(optimizer=None)
+        step = step_function(training, step_numbers(rounds + 1))
+        return lambda: float(step()["g_loss"])
+
+    tutorial, plain = make_sgan(images), make_sgan(images)
     del plain.g_model.get_layer("image").convolution_op  # the layer's own again
     left, right = (tf.constant(random.normal(size=size).astype("float32")) for size in ((4096, 2048), (2048, 2048)))
     product = tf.function(lambda: tf.reduce_sum(left @ right))
-    measured = {
+    medians = median_seconds({
+        "loop, TensorFlow's defaults": loop_there,
         "loop, with oneDNN": lambda: plain_step(loop_models, *batches),
-        "step": step_of(sgan),
+        "step": step_of(tutorial),
         "step, plain convolutions": step_of(plain),
         "matrix product": lambda: float(product()),
-    }
-    for function in measured.values():
-        function()
-    here.recv()
-
-    taken = {"loop, TensorFlow's defaults": [], **{name: [] for name in measured}}
-    for _ in range(rounds):
-        here.send(True)
-        taken["loop, TensorFlow's defaults"].append(here.recv())
-        for name, function in measured.items():
-            taken[name] += seconds(function)
+    }, rounds)
     here.send(False)
     process.join()
-    return {name: statistics.median(times) for name, times in taken.items()}, sgan
+    return medians, tutorial
 
 
 def line_to_paste(rounds):
@@ -226,18 +211,16 @@ def line_to_paste(rounds):
     from sgan.training_loop import set_up_device, step_numbers, steps_per_call
 
     device, several = set_up_device(), steps_per_call(600)
-    sgan = make_sgan(np.random.default_rng(0).integers(0, 256, (60_000, 28, 28, 1), "uint8"))
-    sgan.compile(optimizer=None, steps_per_execution=several)
-    train_function = sgan.make_train_function() or sgan.train_function
-    numbers = iter(step_numbers((rounds + 1) * several))
-    _, *taken = seconds(lambda: float(train_function(numbers)["g_loss"]), rounds + 1)  # the first call compiles
-    step = statistics.median(taken) / several
+    training = make_sgan(np.random.default_rng(0).integers(0, 256, (60_000, 28, 28, 1), "uint8"))
+    training.compile(optimizer=None, steps_per_execution=several)
+    steps = step_function(training, step_numbers((rounds + 1) * several))
+    step = median_seconds({"steps": lambda: float(steps()["g_loss"])}, rounds)["steps"] / several
     return (f"{device}; TensorFlow {tf.__version__}, Keras {keras.__version__}, Python {platform.python_version()}: "
-            f"{1000 * step:.1f} ms a step, {sgan.batch_size / step:,.0f} images/s "
-            f"(median of {rounds} calls of {several} steps, {sgan.batch_size} images each)")
+            f"{1000 * step:.1f} ms a step, {training.batch_size / step:,.0f} images/s "
+            f"(median of {rounds} calls of {several} steps, {training.batch_size} images each)")
 
 
-def count_calls(sgan, steps):
+def count_calls(training, steps):
     """How often `fit` calls the device in so many steps: each time on a CPU, seldom on a GPU."""
     import keras
 
@@ -246,14 +229,14 @@ def count_calls(sgan, steps):
     counts = {}
     for device, several in (("CPU", 1), ("GPU", largest_common_divisor(steps))):
         calls = []
-        sgan.compile(optimizer=None, steps_per_execution=several)
+        training.compile(optimizer=None, steps_per_execution=several)
         counter = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: calls.append(batch))  # noqa: B023
-        sgan.fit(step_numbers(steps), shuffle=False, verbose=0, callbacks=[counter])
+        training.fit(step_numbers(steps), shuffle=False, verbose=0, callbacks=[counter])
         counts[device] = len(calls)
     return counts
 
 
-def time_updates(sgan, rounds):
+def time_updates(training, rounds):
     """Median seconds of each of the four updates, compiled alone."""
     import tensorflow as tf
 
@@ -261,19 +244,14 @@ def time_updates(sgan, rounds):
 
     labelled, labels, unlabelled, fake_noise, gan_noise = map(tf.constant, noise_batches())
     updates = {
-        "update 1, labelled": lambda: sgan.train_on_labelled(labelled, labels)[0],
-        "update 2, unlabelled": lambda: sgan.train_on_unlabelled(unlabelled),
-        "update 3, generated": lambda: sgan.train_on_generated(generate_fake_samples(sgan.g_model, fake_noise)),
-        "update 4, generator": lambda: sgan.train_generator(gan_noise),
+        "update 1, labelled": lambda: training.train_on_labelled(labelled, labels)[0],
+        "update 2, unlabelled": lambda: training.train_on_unlabelled(unlabelled),
+        "update 3, generated": lambda: training.train_on_generated(
+            generate_fake_samples(training.g_model, fake_noise)),
+        "update 4, generator": lambda: training.train_generator(gan_noise),
     }
     compiled = {name: tf.function(update) for name, update in updates.items()}
-    for update in compiled.values():
-        update()
-    taken = {name: [] for name in compiled}
-    for _ in range(rounds):
-        for name, update in compiled.items():
-            taken[name] += seconds(lambda update=update: float(update()))
-    return {name: statistics.median(times) for name, times in taken.items()}
+    return median_seconds({name: lambda update=update: float(update()) for name, update in compiled.items()}, rounds)
 
 
 def time_evaluation(c_model, n_images, rounds):
@@ -286,17 +264,13 @@ def time_evaluation(c_model, n_images, rounds):
 
     images = np.random.default_rng(0).integers(0, 256, (n_images, 28, 28, 1), "uint8")
     default = inspect.signature(predict_classes).parameters["batch_size"].default
-    taken = {size: [] for size in (100, 250, 500, 1000, 2500)}
     rows = np.arange(n_images)
-    for size in taken:
-        predict_classes(c_model, images, rows[:size], size)
-    for _ in range(rounds):
-        for size, times in taken.items():
-            times += seconds(lambda size=size: predict_classes(c_model, images, rows, size))
-    return {size: statistics.median(times) for size, times in taken.items()}, default
+    return median_seconds({size: lambda size=size: predict_classes(c_model, images, rows, size)
+                           for size in (100, 250, 500, 1000, 2500)}, rounds), default
 
 
 def main(argv=None):
+    """Measure what the command line asks for; print it, and write it unless it is a smoke run."""
     parser = ArgumentParser(prog="python -m sgan.benchmarks.train_step", description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few rounds and fewer images: a smoke run")
     parser.add_argument("--line", action="store_true", help="only how fast sgan_mnist.py trains here: a line to paste")
@@ -324,7 +298,7 @@ def main(argv=None):
         report(f"sgan_mnist.py: a step, {n} images", step, "s")
         report(f"sgan_mnist.py: peak memory, {n} images", peak, "MiB", f"(the images: {n * 784 / 2**20:.0f} MiB)")
 
-    medians, sgan = time_steps(1 if quick else 15)
+    medians, training = time_steps(1 if quick else 15)
     for name, median in medians.items():
         report(name, median, "s")
     speed = 2 * 4096 * 2048 * 2048 / medians["matrix product"] / 1e9
@@ -334,10 +308,10 @@ def main(argv=None):
     report("step: share of the floor's speed", 100 * floor / medians["step"], "per cent")
     for name in ("loop, TensorFlow's defaults", "loop, with oneDNN", "step, plain convolutions"):
         report(f"{name} / step", medians[name] / medians["step"], "times")
-    for name, median in time_updates(sgan, 1 if quick else 9).items():
+    for name, median in time_updates(training, 1 if quick else 9).items():
         report(name, median, "s")
     n = 2_500 if quick else 70_000
-    taken, default = time_evaluation(sgan.c_model, n, 1 if quick else 2)
+    taken, default = time_evaluation(training.c_model, n, 1 if quick else 2)
     for size, median in taken.items():
         report(f"evaluation of {n} images, batches of {size}", median, "s")
     report(f"evaluation: batches of {default}, ours / the best", taken[default] / min(taken.values()), "times")
@@ -351,13 +325,10 @@ def main(argv=None):
         import keras
         import tensorflow as tf
 
-        from sgan.files import written_whole
+        from sgan.files import write_csv
 
         machine = f"{os.cpu_count()} cores {platform.machine()}, TensorFlow {tf.__version__}, Keras {keras.__version__}"
-        with written_whole(ROOT / "results" / "train_step.csv") as path, open(path, "w", newline="") as file:
-            writer = csv.DictWriter(file, ["measured", "value", "unit"])
-            writer.writeheader()
-            writer.writerows([*rows, {"measured": "machine", "value": machine, "unit": ""}])
+        write_csv(ROOT / "results" / "train_step.csv", [*rows, {"measured": "machine", "value": machine, "unit": ""}])
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ import numpy as np
 from sgan.command_line import ArgumentParser, InputError, at_least, run_command
 from sgan.data import load_real_samples
 from sgan.evaluation import balanced_accuracy
-from sgan.files import expand, written_whole
+from sgan.files import expand, write_csv
 from sgan.studies.tables import mean_std
 from sgan_mnist import select_supervised_samples
 
@@ -66,10 +66,7 @@ def write_rows(path, rows):
         with open(path, newline="", encoding="utf-8") as file:
             others = [row for row in csv.DictReader(file)
                       if (row["data"], row["labels"]) != (rows[0]["data"], str(rows[0]["labels"]))]
-    with written_whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=rows[0])
-        writer.writeheader()
-        writer.writerows([*others, *rows])
+    write_csv(path, [*others, *rows])
 
 
 def main(argv=None):
@@ -105,7 +102,6 @@ def main(argv=None):
                          "test_accuracy": (predicted == test_labels).mean(),
                          "balanced_test_accuracy": balanced_accuracy(predicted, test_labels)})
     path = args.results / "baselines.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_rows(path, rows)
     for method in dict.fromkeys(row["method"] for row in rows):
         accuracies, balanced = ([row[name] for row in rows if row["method"] == method]

@@ -93,7 +93,7 @@ def train_and_predict(tuned, epochs, dataset, rows, held_out):
     labelled = dataset.train_images[training_rows], dataset.train_labels[training_rows]
     fold = dataset.set_apart(training_rows, held_out)
     training = TunedSGAN(tuned, labelled, fold.train_images, dataset.n_classes, steps)
-    check_training(training.state_variables(), training.step_bytes(tuned))
+    check_training(training.state_variables(), training.step_bytes())
     training.compile(optimizer=None, steps_per_execution=steps_per_call(steps))
     training.fit(step_numbers(steps), shuffle=False, verbose=0, callbacks=[WatchLosses(steps)])
     predicted = predict_classes(training.c_model, dataset.train_images, held_out)

@@ -18,7 +18,7 @@ PUBLISHED_ERRORS = {
 # 0..1, of its model after the twelfth, the best one by the training labels.
 PUBLISHED_EPOCHS = (85.543, 91.487, 92.628, 94.017, 94.252, 93.828, 94.122, 93.597, 95.283, 95.287, 95.263, 95.432,
                     95.270, 95.212, 94.803, 94.640, 93.622, 91.870, 92.525, 92.180)
-PUBLISHED_EPOCH_STEPS = 600
+EPOCH_STEPS = 600
 PUBLISHED_TUTORIAL = 0.9592
 # The second article's, one run each: test accuracy in per cent after so many steps.
 PUBLISHED_ARTICLE = {"sgan": {500: 75.9, 2000: 86.9, 2500: 89.8, 6000: 90.67}, "supervised-only": {400: 66.63}}

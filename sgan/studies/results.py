@@ -11,8 +11,8 @@ the new ones into the packed files. All have one form:
     error                 null, or why the run failed
     final                 the last row of the history: the run's result
     history               a row for each evaluation: step, seconds since the process began (evaluations left out), means
-                          of the losses since the row before, test_accuracy and, at the last step, train_accuracy and
-                          balanced_test_accuracy (not in older runs), 0..1
+                          of the losses since the row before, test_accuracy and, at the last step (in some older runs at
+                          each), train_accuracy and balanced_test_accuracy (not in older runs), 0..1
     seconds_per_step, seconds
     weights               of the discriminator
     ingredients           those that the tuned SGAN had for these images; null for the others (older runs: not there)

@@ -25,14 +25,14 @@ from sgan.command_line import ArgumentParser, InputError, at_least, flag
 from sgan.data import MNIST_FINGERPRINT, load_real_samples
 from sgan.files import expand
 from sgan.studies.pack import remove_failed
+from sgan.studies.published import EPOCH_STEPS
 from sgan.studies.results import read_results
 from sgan.studies.run import FIRST, Run
 from sgan.studies.tables import write_tables
 from sgan.studies.workers import Workers, command
 from sgan.tuned import INGREDIENTS
 
-EPOCH = 600  # steps of the tutorial's epoch on MNIST
-SHORT = {"tutorial": 2 * EPOCH}  # steps of the SGAN where a study has many runs; other presets: their own number
+SHORT = {"tutorial": 2 * EPOCH_STEPS}  # steps of the SGAN where a study has many runs; other presets: their own number
 LABELS = (20, 50, 100, 200, 1000)
 ARTICLES = ("tutorial", "article")
 
@@ -85,8 +85,7 @@ def labels(presets=("tutorial",), labels=LABELS, splits=3, unlabelled=(1000, 100
 
 def default(splits=5):
     """The default run of sgan_mnist.py: 20 epochs of the tutorial's SGAN, 100 labels."""
-    for seeds in seeds_of(splits):
-        yield dict(**seeds)
+    yield from seeds_of(splits)
 
 
 def tuned(labels=(100, 20, 50, 1000), first_split=26, splits=5, steps=None):
@@ -191,13 +190,13 @@ def main(argv=None):
     choices("--splits", type=count, metavar="N", help="label splits")
     choices("--first-split", type=at_least(int, 0), metavar="N", help="the label seed of the first of them")
     length = parser.add_mutually_exclusive_group().add_argument
-    length("--epochs", type=count, metavar="N", help=f"of each run, {EPOCH} steps each")
+    length("--epochs", type=count, metavar="N", help=f"of each run, {EPOCH_STEPS} steps each")
     length("--steps", type=count, metavar="N", help="of each run, instead of --epochs")
     args = vars(parser.parse_args(argv))
     name, results, jobs, data = (args.pop(key) for key in ("name", "results", "jobs", "data"))
     only_list, only_table, retry = (args.pop(key) for key in ("list", "table", "retry"))
     if epochs := args.pop("epochs"):
-        args["steps"] = epochs * EPOCH
+        args["steps"] = epochs * EPOCH_STEPS
     if name == "other-data" and data == "mnist":
         raise InputError("other-data: is about other data than MNIST; name them with --data")
     changes = {key: value for key, value in args.items() if value is not None}

@@ -1,6 +1,5 @@
 """What is made of finished runs: a CSV with every run, a table of means and paired differences, a picture."""
 
-import csv
 import string
 from functools import partial
 from pathlib import Path
@@ -10,10 +9,10 @@ import numpy as np
 
 from sgan.command_line import InputError
 from sgan.data import MNIST_FINGERPRINT
-from sgan.files import written_whole
+from sgan.files import write_csv, written_whole
 from sgan.studies.pictures import draw_ablation, draw_curves, draw_errors, save_picture
 from sgan.studies.published import (
-    ODENA, PUBLISHED_ARTICLE, PUBLISHED_EPOCH_STEPS, PUBLISHED_EPOCHS, PUBLISHED_ERRORS, PUBLISHED_TUTORIAL
+    EPOCH_STEPS, ODENA, PUBLISHED_ARTICLE, PUBLISHED_EPOCHS, PUBLISHED_ERRORS, PUBLISHED_TUTORIAL
 )
 from sgan.studies.run import FIRST
 from sgan.tuned import INGREDIENTS, NEEDS
@@ -246,14 +245,14 @@ def epochs_table(results, published):
         known = [row["train_accuracy"] for row in rows if "train_accuracy" in row]
         return mean_std(known), mean_std([row["test_accuracy"] for row in rows])
 
-    last = max(row["step"] for history in histories for row in history) // PUBLISHED_EPOCH_STEPS
+    last = max(row["step"] for history in histories for row in history) // EPOCH_STEPS
     lines = []
     for epoch in range(1, last + 1):
-        rows = [row for history in histories for row in history if row["step"] == epoch * PUBLISHED_EPOCH_STEPS]
+        rows = [row for history in histories for row in history if row["step"] == epoch * EPOCH_STEPS]
         lines.append([f"{epoch} (the result)" if epoch == last else epoch, *accuracies(rows),
                       f"{published[epoch - 1]:.2f}" if epoch <= len(published) else ""])
     best = [max(history, key=lambda row: row["test_accuracy"]) for history in histories]
-    epochs = ", ".join(f"{row['step'] / PUBLISHED_EPOCH_STEPS:g}" for row in best)
+    epochs = ", ".join(f"{row['step'] / EPOCH_STEPS:g}" for row in best)
     lines.append([f"oracle: each run's best epoch on the test set ({epochs})", *accuracies(best),
                   f"{max(published):.2f} (its best)" if published else ""])
     return markdown(["epoch", "training set, %", "test set, %", "published run, training set, %"], lines)
@@ -282,7 +281,7 @@ def errors_over(rows, number, title, chosen=lambda group: True):
 def panels_of(name, results, rows, published):
     """What is drawn of a study, functions of a matplotlib axes; `published` says whether the data are MNIST."""
     if name == "default":
-        epochs = {epoch * PUBLISHED_EPOCH_STEPS: value for epoch, value in enumerate(PUBLISHED_EPOCHS, start=1)}
+        epochs = {epoch * EPOCH_STEPS: value for epoch, value in enumerate(PUBLISHED_EPOCHS, start=1)}
         return [partial(draw_curves, groups=curves(results, "test_accuracy"), published={}, what="test accuracy"),
                 partial(draw_curves, groups=curves(results, "train_accuracy"),
                         published={"published run": epochs} if published else {}, what="accuracy on the training set")]
@@ -299,11 +298,12 @@ def panels_of(name, results, rows, published):
         rows, lambda group, _: group.labels, lambda group: title_of(group, leave_out="labels"),
         lambda group: not group.unlabelled),
         published=odena if published and name != "tuned" else {})]  # with the tuned, it would be far off the scale
-    fewer = {group[:4] for group in groups(rows) if group.unlabelled}
+    fewer = {group._replace(unlabelled=None) for group in groups(rows) if group.unlabelled}
     if fewer:
         panels.append(partial(draw_errors, what="unlabelled images", published={}, groups=errors_over(
             rows, lambda _, members: finished(members, "unlabelled_images")[0],
-            lambda group: title_of(group, leave_out="unlabelled"), lambda group: group[:4] in fewer)))
+            lambda group: title_of(group, leave_out="unlabelled"),
+            lambda group: group._replace(unlabelled=None) in fewer)))
     return panels
 
 
@@ -363,11 +363,7 @@ def write_tables(name, runs, results, folder, options=""):
     published = data["fingerprint"] == MNIST_FINGERPRINT  # which all published figures are about
     title = name if published else f"{name}-{data['name'].removesuffix('.npz')}"
     rows, folder = [as_row(result) for result in found], Path(folder)
-    with written_whole(folder / f"{title}.csv") as temporary:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
+    write_csv(folder / f"{title}.csv", rows)
     text = f"# {title}\n\n"
     balanced = name == "other-data" and None not in finished(rows, "balanced_test_accuracy")  # older runs lack it
     text += main_table(rows, "balanced_test_accuracy" if balanced else "test_accuracy")

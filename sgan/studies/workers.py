@@ -103,10 +103,11 @@ class Workers:
         self.expected += expected_seconds(run)
         self.needed += time.monotonic() - began
         identity = run.identity(self.fingerprint)
-        if identity not in read_results(self.results):  # killed, short of memory perhaps: nobody else can record it
-            write_result(self.results, run.result(
-                self.fingerprint, error=f"the process ended with status {process.returncode}: {printed}"))
-        result = read_results(self.results)[identity]  # new, or packed already
+        result = read_results(self.results).get(identity)
+        if result is None:  # killed, short of memory perhaps: nobody else can record it
+            result = run.result(self.fingerprint,
+                                error=f"the process ended with status {process.returncode}: {printed}")
+            write_result(self.results, result)
         self.done += 1
         self.failed += bool(result["error"])
         if result["error"]:
