@@ -9,6 +9,7 @@ become images: "whole" (pictures.py) or, cut out as in MNIST, "digits" (digit_re
 import json
 
 from sgan.data import MNIST_FINGERPRINT
+from sgan.files import is_text
 
 PIXELS = [-1, 1]
 
@@ -40,6 +41,8 @@ def check_about(text, image_shape, n_classes):
     names = about.get("classes")
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         raise ValueError("classes are not a list of names")
+    if not all(map(is_text, names)):
+        raise ValueError("a class name is no text that could be written")
     if len(names) != n_classes or len(set(names)) != n_classes:
         raise ValueError(f"classes are {len(set(names))} different names, but the model has {n_classes} classes")
     if about.get("image_shape") != list(image_shape):

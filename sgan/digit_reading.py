@@ -62,8 +62,10 @@ def read_digit(picture, size=28, invert=None):
         ValueError: the array is none of these.
     """
     picture = np.asarray(picture)
-    if picture.dtype != np.uint8 or picture.ndim != 2 or min(picture.shape) < 8:
-        raise ValueError(f"not a grey uint8 picture from 8x8 pixels on: {picture.dtype} {picture.shape}")
+    if picture.dtype != np.uint8 or picture.ndim != 2:
+        raise ValueError(f"not a grey uint8 picture: {picture.dtype} {picture.shape}")
+    if min(picture.shape) < 8:
+        raise ValueError(f"too small, {picture.shape[1]}x{picture.shape[0]} pixels; a digit needs at least 8x8")
     factor = -(-max(picture.shape) // LONGEST)
     if min(picture.shape) < 8 * factor:
         raise NoDigit("no ink found: the picture is a strip")

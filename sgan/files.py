@@ -115,6 +115,16 @@ def flush_to_disk(path):
         os.close(descriptor)
 
 
+def is_text(name):
+    """Whether a string can be written to a file. Half a UTF-16 pair cannot, unless it stands for a byte of a file's
+    name that is no text."""
+    try:
+        name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def write_csv(path, rows):
     """Write rows, dictionaries with the same keys, as a CSV file, whole; file names in it may be of any bytes."""
     with (written_whole(path) as temporary,

@@ -19,7 +19,7 @@ from PIL import Image
 
 from sgan.command_line import InputError, printable
 from sgan.memory import available_cores, check_memory
-from sgan.npz_file import LEAST_SIZE
+from sgan.npz_file import LEAST_SIZE, find_twins, may_mean_no_label
 from sgan.pictures import fit, open_picture, to_grey_or_rgb
 
 LARGEST_OWN_SIZE = 64  # pixels, of height and width: up to here pictures that all have one size keep it
@@ -58,6 +58,9 @@ def read_folder(path, size=None, channels=None):
     n_train = len(files)
     files += [(file, number[name]) for name in test_classes for file in test_classes[name]]
 
+    for name, own in classes.items():
+        if not own:
+            raise InputError(f"{train / name}: a class without a picture")
     images, rows, notes = read_pictures(path, [file for file, _ in files], size, channels)
     labels = np.array([files[row][1] for row in rows], np.int64)
     n_train = np.searchsorted(rows, n_train)  # without those that could not be read
@@ -149,8 +152,14 @@ def sub_folders(folder):
                              "hold only pictures")
         if sub_folder.name.lower() in ("unlabelled", "unlabeled"):
             unlabelled += files
+        elif may_mean_no_label(sub_folder.name) or sub_folder.name.lower().startswith("unlabel"):
+            raise InputError(f"{sub_folder}: may be a class or hold pictures without a label; rename it, to "
+                             "'unlabelled' if it does")
         else:
             classes[sub_folder.name] = files
+    if twins := find_twins(classes):
+        raise InputError(f"{folder}: has the classes {twins}, which differ in blanks or in how an accent is stored: "
+                         "put their pictures into one folder")
     return unlabelled, classes
 
 

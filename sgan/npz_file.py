@@ -13,7 +13,7 @@ import zipfile
 import numpy as np
 
 from sgan.command_line import InputError, printable
-from sgan.files import first_line, regular_file
+from sgan.files import first_line, is_text, regular_file
 from sgan.memory import check_memory
 
 UNLABELLED = ("x_unlabelled", "x_unlabeled")
@@ -107,7 +107,11 @@ def check_keys(path, keys, members):
 def shape_in_header(key, file, file_size):
     """The shape of an array in an open .npy file. Raises ValueError where the file cannot hold it."""
     read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    shape, _, dtype = read_header[np.lib.format.read_magic(file)](file)
+    version = np.lib.format.read_magic(file)
+    if version not in read_header:
+        raise ValueError(f"{key} is of the .npy format {'.'.join(map(str, version))}, which is for arrays with named "
+                         "fields; save a plain array")
+    shape, _, dtype = read_header[version](file)
     if dtype.hasobject:
         raise ValueError(f"{key} holds Python objects; save numbers, or strings as np.array({key}, dtype=str)")
     size = dtype.itemsize
@@ -225,13 +229,15 @@ def one_number_or_name_each(path, key, labels):
             raise InputError(f"{path}: {key} holds bytes that are not UTF-8; save it as "
                              f"np.array({key}, dtype=str)") from None
     if labels.dtype.kind == "U":
-        unclear = np.isin(np.char.lower(np.char.strip(labels)), NOT_A_CLASS)
-        if unclear.any():
-            raise InputError(f"{path}: {key} holds the label {str(labels[unclear][0])!r}, which may be a class or mean "
-                             "'no label'; rename the class, or give images without a label as x_unlabelled")
+        for name in np.unique(labels).tolist():
+            if may_mean_no_label(name):
+                raise InputError(f"{path}: {key} holds the label {name!r}, which may be a class or mean 'no label'; "
+                                 "rename the class, or give images without a label as x_unlabelled")
+            if not is_text(name):
+                raise InputError(f"{path}: {key} holds the label {ascii(name)}, which is no text; rename the class")
         return labels, notes
     if labels.dtype.kind not in "iu":
-        raise InputError(f"{path}: {key} is {labels.dtype}, not integers or strings")
+        raise InputError(f"{path}: {key} is {labels.dtype}, not integers or strings: save integers, -1 for 'no label'")
     if labels.dtype.kind == "u" and labels.max() == np.iinfo(labels.dtype).max:
         raise InputError(f"{path}: {key} is {labels.dtype} and holds {labels.max()}, which is what becomes of "
                          "-1 (no label) there: save the labels in a signed type such as int64")
@@ -252,13 +258,25 @@ def find_classes(path, labels):
         classes = classes[classes != -1]
     if len(classes) < 2:
         raise InputError(f"{path}: the only class is {printable(classes[0])}; a classifier needs at least 2 classes")
+    if twins := find_twins(map(str, classes)):
+        raise InputError(f"{path}: y_train holds {twins}, which differ in blanks or in how an accent is stored: name "
+                         "the class in one way")
+    return classes
+
+
+def may_mean_no_label(name):
+    """Whether a string that names a class may stand for "no label"."""
+    return name.strip().lower() in NOT_A_CLASS
+
+
+def find_twins(names):
+    """Two of the names of classes that look the same, in words, or None."""
     seen = {}
-    for name in map(str, classes):
+    for name in names:
         twin = seen.setdefault(unicodedata.normalize("NFC", name).strip(), name)
         if twin != name:
-            raise InputError(f"{path}: y_train holds {ascii(twin)} and {ascii(name)}, which differ in blanks or in how "
-                             "an accent is stored: name the class in one way")
-    return classes
+            return f"{ascii(twin)} and {ascii(name)}"
+    return None
 
 
 def number_classes(path, key, labels, classes):

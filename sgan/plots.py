@@ -12,7 +12,8 @@ def save_image_grid(images, path):
     picture = (np.concatenate(list(rows), axis=1) + 1) / 2
     if picture.shape[-1] not in (3, 4):
         picture = picture[..., 0]
-    figure = Figure(figsize=(7, 7 * picture.shape[0] / picture.shape[1]))
+    height = 7 * picture.shape[0] / picture.shape[1]
+    figure = Figure(figsize=(7, min(max(height, 0.1), 100)))  # inches; Matplotlib draws neither nothing nor 65,536 dots
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
     axes.axis("off")

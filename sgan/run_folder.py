@@ -170,6 +170,10 @@ class RunFolder:
                                                           and min(dataset.train_labels[rows]) >= 0):
                 raise InputError(f"--resume: the {name} in {self.path / 'run.json'} are not ascending rows of labelled "
                                  f"images among the {n}")
+        labelled, validating = (set(self.record[name]) for name in ROWS)
+        if not labelled or labelled & validating:
+            raise InputError(f"--resume: in {self.path / 'run.json'} no image is labelled, or one both labelled and "
+                             "validating")
         if data["warning"]:
             print(data["warning"], file=sys.stderr)
         self.record.pop("final", None)

@@ -70,11 +70,15 @@ def quiet_stderr():
 
 
 def keep_lines(reading):
-    """Read until the other end of the pipe is closed, print what came unless it ends with a zero byte, and exit."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the script
+    """Read until the other end of the pipe is closed, print what came unless it ends with a zero byte, and exit.
+
+    Ctrl-C, which ends the script too, is no failure that the lines would explain.
+    """
+    interrupted = []
+    signal.signal(signal.SIGINT, lambda *_: interrupted.append(True))
     text = b""
     while part := os.read(reading, 65536):
         text += part
     if not text.endswith(b"\0"):
-        os.write(2, text)
+        os.write(2, b"interrupted\n" if interrupted else text)
     os._exit(0)

@@ -76,7 +76,8 @@ def memory_errors_in_one_line():
     try:
         yield
     except (MemoryError, tf.errors.ResourceExhaustedError):
-        raise InputError("out of memory: use fewer or smaller images; to train, a smaller --batch-size") from None
+        raise InputError("out of memory: use fewer or smaller images; to train, a smaller --batch-size or "
+                         "--latent-dim") from None
 
 
 def step_numbers(n):

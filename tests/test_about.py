@@ -34,6 +34,7 @@ def test_a_model_says_what_it_needs_and_still_loads_with_keras_alone(tmp_path):
 @pytest.mark.parametrize("change, words", [
     ({"classes": ["cat"]}, "classes"), ({"classes": ["cat", "cat"]}, "classes"), ({"classes": "cd"}, "classes"),
     ({"classes": ["cat", 3]}, "classes"), ({"classes": ["cat", ""]}, "classes"), ({"classes": None}, "classes"),
+    ({"classes": ["cat", "\ud800"]}, "no text that could be written"),
     ({"image_shape": [28, 28, 1]}, "image_shape"), ({"image_shape": 8}, "image_shape"),
     ({"pixels": [0, 1]}, "pixels"), ({"pictures": "lambda"}, "pictures"), ({"pictures": ["digits"]}, "pictures"),
     ({"run": 3}, "run"),

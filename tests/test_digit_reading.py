@@ -181,7 +181,9 @@ def test_two_digits_are_refused(clean_digits, gap):
 
 
 def test_only_grey_pictures_of_bytes_are_taken():
-    for picture in (np.zeros((28, 28)), np.zeros((28, 28, 3), "uint8"), np.zeros((7, 28), "uint8")):
+    with pytest.raises(ValueError, match="too small, 28x7 pixels"):
+        read_digit(np.zeros((7, 28), "uint8"))
+    for picture in (np.zeros((28, 28)), np.zeros((28, 28, 3), "uint8")):
         with pytest.raises(ValueError, match="grey uint8"):
             read_digit(picture)
 

@@ -161,6 +161,13 @@ def test_generated_images_are_ten_rows_of_ten_dark_on_white(tmp_path):
     assert (grey[130:250, 4:80] == 0).all() and (grey[:122] == 255).all() and (grey[130:250, 90:] == 255).all()
 
 
+@pytest.mark.parametrize("shape", [(8, 8000), (8000, 8)])
+def test_generated_images_of_any_shape_are_drawn(tmp_path, shape):
+    save_image_grid(np.zeros((100, *shape, 1)), tmp_path / "grid.png")
+    with Image.open(tmp_path / "grid.png") as picture:
+        assert picture.size[0] == 840 and 10 < picture.size[1] <= 12000
+
+
 def test_colours_of_generated_images_are_kept(tmp_path):
     images = np.full((100, 8, 8, 3), -1.0)
     images[99, ..., 2] = 1

@@ -131,6 +131,20 @@ def test_forms_that_are_refused(folder):
     assert "beside train/" in refusal(folder)
 
 
+@pytest.mark.parametrize("name", ["nan", "-1", "None", "unlabelled ", "unlabelled pictures"])
+def test_folders_that_may_hold_pictures_without_a_label_are_refused(folder, name):
+    save_classes(folder)
+    save(folder / name / "0.png")
+    assert f"{folder / name}: may be a class or hold pictures without a label" in refusal(folder)
+
+
+@pytest.mark.parametrize("names", [("\xe9", "e\u0301"), ("cat", "cat ")])
+def test_classes_that_look_the_same_are_refused(folder, names):
+    for name in names:
+        save(folder / name / "0.png")
+    assert f"{ascii(names[1])}" in refusal(folder) and "which differ in blanks or in how an accent" in refusal(folder)
+
+
 @pytest.mark.parametrize("name, refused, beside", [
     ("val", "val", "train"), ("unlabelled", "unlabelled", "train"), ("notes.txt", "notes.txt", "train"),
     ("TRAIN", "TRAIN", "train"),  # of two that could be meant
@@ -259,7 +273,7 @@ def test_a_class_without_a_readable_picture_is_refused(folder):
     save(folder / "unlabelled" / "0.png")
     assert "bee: a class without a readable picture" in refusal(folder)
     (folder / "bee" / "0.jpg").unlink()
-    assert "bee: a class without a readable picture" in refusal(folder)
+    assert refusal(folder) == f"{folder / 'bee'}: a class without a picture"
 
 
 def test_no_readable_picture_at_all(folder):

@@ -112,9 +112,10 @@ def test_minus_one_is_no_label(read):
     ({"y_train": np.array(["cat", "dog", "cat "] * 4)}, "'cat' and 'cat ', which differ in blanks or"),
     ({"y_train": np.array(["\xe4", "b", "a\u0308"] * 4)}, r"y_train holds 'a\\u0308' and '\\xe4', which differ in"),
     ({"y_train": np.array([b"\xff", b"a"] * 6)}, "not UTF-8"),
+    ({"y_train": np.array(["\ud800", "a"] * 6)}, r"the label '\\ud800', which is no text"),
     ({"y_train": np.eye(12, 3)}, r"shape \(12, 3\), but is not one-hot"),
     ({"y_train": np.full((12, 3), 0.5)}, "is not one-hot"),
-    ({"y_train": LABELS + 0.5}, "y_train is float64, not integers or strings"),
+    ({"y_train": LABELS + 0.5}, "y_train is float64, not integers or strings: save integers, -1 for 'no label'"),
     ({"y_train": np.full(12, "cat")}, "the only class is cat"),
     ({"y_train": np.array(["a", "b"] * 6, object)}, "y_train holds Python objects; .*dtype=str"),
     ({"x_train": None}, "has no x_train"),
@@ -280,6 +281,15 @@ def test_a_header_that_promises_too_much(tmp_path, nothing_is_unpacked):
             archive.writestr(name, content)
     with pytest.raises(InputError, match="not a readable .npz file of plain arrays: x_train is cut off"):
         load_real_samples(str(path))
+
+
+def test_arrays_of_the_format_for_named_fields_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        for name, array in arrays().items():
+            with archive.open(f"{name}.npy", "w") as file:
+                np.lib.format.write_array(file, array, version=(3, 0))
+    with pytest.raises(InputError, match="x_train is of the .npy format 3.0, which .* save a plain array"):
+        load_real_samples(str(tmp_path / "x.npz"))
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):

@@ -66,13 +66,21 @@ def test_the_run_itself_can_be_resumed(run):
     (lambda rows: [rows[0], *rows[:-1]], "not ascending rows of labelled images"),  # one is there twice
     (lambda rows: sorted([*rows[1:], 3]), "not ascending rows of labelled images"),  # LABELS[3] is -1
     (lambda rows: rows[:-1], "do not belong together"),
-    (lambda rows: [], "do not belong together"),
     (lambda rows: [0.5, *rows[1:]], "not the record of a run"),
     (lambda rows: [None], "not the record of a run"), (3, "not the record of a run"), (KeyError, "not the record"),
 ])
 def test_rows_of_labelled_images(run, name, rows, words):
     edit(run, None, name, rows)
     assert words in refusal(run)
+
+
+@pytest.mark.parametrize("name, other", [("label_indices", None), ("validation_indices", "label_indices")])
+def test_rows_of_a_run_of_which_only_the_record_was_saved(run, name, other):
+    for path in run.iterdir():
+        if path.name != "run.json":
+            path.unlink()
+    edit(run, None, name, json.loads((run / "run.json").read_text())[other] if other else [])
+    assert "no image is labelled, or one both labelled and validating" in refusal(run)
 
 
 @pytest.mark.parametrize("name, value, words", [

@@ -44,7 +44,6 @@ os.write(2, b"C++ afterwards\\n")
     ("raise ZeroDivisionError('wrong')", 1, "ZeroDivisionError: wrong"),
     ("import nothing_of_this_name", 1, "Traceback"), ("sys.exit(3)", 3, ""), ("os._exit(4)", 4, ""),
     ("os.abort()", -signal.SIGABRT, ""), ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL, ""),
-    ("signal.signal(signal.SIGINT, signal.SIG_DFL); os.killpg(0, signal.SIGINT)", -signal.SIGINT, ""),  # Ctrl-C
 ])
 def test_lines_held_back_are_shown_where_it_fails(failure, status, message):
     ended, errors = run_program(f"""
@@ -54,6 +53,17 @@ with quiet_stderr():
 """)
     assert ended == status
     assert errors.startswith("a line of C++\n" * 10000) and message in errors[140_000:]
+
+
+@no_fork
+def test_ctrl_c_shows_one_line_instead():
+    status, errors = run_program("""
+with quiet_stderr():
+    os.write(2, b"a line of C++\\n" * 10000)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.killpg(0, signal.SIGINT)
+""")
+    assert (status, errors) == (-signal.SIGINT, "interrupted\n")
 
 
 def with_keras(folder, content):
@@ -82,7 +92,7 @@ def test_ctrl_c_during_the_import_is_no_traceback(tmp_path):
     assert process.stdout.readline() == "importing\n"
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to both processes
     output, errors = process.communicate(timeout=60)
-    assert (process.returncode, output, errors) == (-signal.SIGINT, "", "")
+    assert (process.returncode, output, errors) == (-signal.SIGINT, "", "interrupted\n")
 
 
 @no_fork

@@ -117,7 +117,10 @@ RESULT = hand_made(Run(), 0.5)
     b"{}", b"[1]", b'{"name": "x"', b'"error"', b"\x89PNG\xff\xfe", 100_000 * b"[",
     *(json.dumps({**RESULT, **changes}).encode() for changes in (
         {"id": [1]}, {"name": None}, {"settings": None}, {"data": "mnist"}, {"error": 5}, {"data": {}},
-        {"settings": {"preset": "tuned", "method": "../../x"}})),
+        {"settings": {"preset": "tuned", "method": "../../x"}}, {"final": None}, {"history": 3}, {"history": [{}]},
+        {"final": {**RESULT["final"], "test_accuracy": "0.5"}}, {"device": 5}, {"weights": "x"},
+        {"seconds_per_step": None}, {"settings": {**RESULT["settings"], "steps": "2"}},
+        {"settings": {**RESULT["settings"], "variant": None}})),
     json.dumps({name: value for name, value in RESULT.items() if name != "error"}).encode(),
 ], ids=lambda content: repr(content[:20]))
 def test_a_file_that_is_no_result_is_said_to_be_none(tmp_path, content):
@@ -207,6 +210,17 @@ def test_packing_again_adds_to_the_files_and_changes_no_line(results):
     assert pack.pack(results) == 1
     assert packed.read_text().splitlines()[:-1] == lines
     assert json.loads(packed.read_text().splitlines()[-1])["settings"]["seed"] == 7
+
+
+def test_a_run_that_ends_while_others_are_packed_is_left_for_the_next_time(results, monkeypatch):
+    def read_and_one_more_ends(*arguments):
+        found = read_results(*arguments)
+        write_result(results, hand_made(Run(seed=7), 0.7))
+        return found
+    monkeypatch.setattr(pack, "read_results", read_and_one_more_ends)
+    assert pack.pack(results) == 5
+    assert [json.loads(each.read_text())["settings"]["seed"] for each in results.glob("new/*.json")] == [7]
+    assert len(read_results(results)) == 6  # none is lost, and none there twice
 
 
 def test_a_run_that_is_there_twice_is_refused_and_nothing_is_lost(results):

@@ -1,5 +1,7 @@
 """sgan/studies/run.py: one run, its settings and its result."""
 
+import errno
+
 import keras
 import numpy as np
 import pytest
@@ -13,9 +15,8 @@ from sgan.studies import run as run_module
 from sgan.studies.article import ArticleSGAN
 from sgan.studies.results import describe_rows, read_results
 from sgan.studies.run import FIRST, PRESETS, Run, build, choose_rows, make_run
-from sgan.tuned import INGREDIENTS
 from sgan.studies.supervised_only import SupervisedOnly
-from sgan.tuned import TunedSGAN
+from sgan.tuned import INGREDIENTS, TunedSGAN
 
 
 def only_result(folder):
@@ -111,6 +112,36 @@ def test_a_folder_that_cannot_be_written_is_known_before_the_training(small_digi
         run_module.main(["--data", str(small_digits), "--results", str(tmp_path), option, str(tmp_path / "file")])
 
 
+@pytest.mark.parametrize("name", ["c_model_0002.h5", "g_model_0002.h5"])
+def test_models_that_are_there_are_not_replaced(small_digits, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(run_module, "build", lambda *_: pytest.fail("trained"))
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=f"{name} is there already; name another folder"):
+        run_module.main(["--data", str(small_digits), "--steps", "2", "--results", str(tmp_path / "results"),
+                         "--keep", str(tmp_path)])
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_models_that_cannot_be_kept_do_not_cost_the_result(small_digits, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(run_module, "save_model", full)
+    with pytest.raises(OSError, match="No space left"):
+        run_module.main(["--method", "supervised-only", "--data", str(small_digits), "--labels", "20", "--steps", "2",
+                         "--results", str(tmp_path), "--keep", str(tmp_path / "kept")])
+    assert only_result(tmp_path)[0]["error"] is None
+
+
+def test_an_sgan_needs_an_image_without_a_label(small_digits):
+    labels = load_real_samples(str(small_digits)).train_labels
+    run = Run(labels=10 * np.bincount(labels).min(), label_seed=FIRST)
+    firsts = np.concatenate([np.flatnonzero(labels == k)[:run.labels // 10] for k in range(10)])
+    with pytest.raises(InputError, match="no image is left without its label"):
+        choose_rows(labels[firsts], 10, run)
+    rows, _ = choose_rows(labels[firsts], 10, Run(method="supervised-only", labels=run.labels, label_seed=FIRST))
+    assert len(rows) == run.labels
+
+
 def test_a_run_says_all_about_itself_and_the_baseline_learns(small_digits, tmp_path, capsys):
     arguments = ["--method", "supervised-only", "--labels", "100", "--steps", "250", "--evaluate-every", "100",
                  "--data", str(small_digits), "--results", str(tmp_path), "--keep", str(tmp_path / "kept")]
@@ -184,15 +215,15 @@ def test_a_training_that_diverges_is_recorded(small_digits, tmp_path, monkeypatc
         run_module.main([*run.arguments(), "--results", str(tmp_path)])
 
 
-def test_a_run_is_measured_on_the_test_images_whose_class_is_known(small_dataset, tmp_path):
+def test_a_run_is_measured_on_the_test_images_whose_class_is_known(small_dataset):
     """Classes of unequal size, and images without a label."""
     rows = np.concatenate([np.flatnonzero(small_dataset.test_labels == k)[:k + 1] for k in range(10)])
     labels = small_dataset.test_labels[rows].copy()
     labels[-3:] = -1  # of the last class, of which there are ten
     dataset = small_dataset._replace(test_images=small_dataset.test_images[rows], test_labels=labels)
-    final = make_run(Run(method="supervised-only", steps=60, evaluate_every=30), dataset, tmp_path)["final"]
-    c_model = keras.models.load_model(tmp_path / "c_model_0060.h5")
-    right = c_model.predict(dataset.test_images / 127.5 - 1, verbose=0).argmax(axis=1) == labels
+    result, training = make_run(Run(method="supervised-only", steps=60, evaluate_every=30), dataset)
+    final = result["final"]
+    right = training.c_model.predict(dataset.test_images / 127.5 - 1, verbose=0).argmax(axis=1) == labels
     of_class = [right[labels == k].mean() for k in range(10)]
     assert final["test_accuracy"] == pytest.approx(right[labels >= 0].mean())
     assert final["balanced_test_accuracy"] == pytest.approx(np.mean(of_class))
@@ -200,7 +231,7 @@ def test_a_run_is_measured_on_the_test_images_whose_class_is_known(small_dataset
 
 
 def test_make_run_trains_without_a_folder(small_dataset):
-    result = make_run(Run(preset="tuned", labels=20, steps=3, evaluate_every=2), small_dataset)
+    result, _ = make_run(Run(preset="tuned", labels=20, steps=3, evaluate_every=2), small_dataset)
     assert result["error"] is None and [row["step"] for row in result["history"]] == [2, 3]
     assert result["unlabelled_images"] == 400 and result["recipe"]["recipe"] == run_module.RECIPE
     assert result["ingredients"] == [*INGREDIENTS]

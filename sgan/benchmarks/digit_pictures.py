@@ -4,7 +4,7 @@
     python -m sgan.benchmarks.digit_pictures --split train        the same from training digits, to develop on
 
 Each digit is drawn as ink on a page, the page is lit, and a camera takes its picture, with blur, noise and JPEG. The
-pictures are read by `read_digit` and the committed classifier. Writes results/digit_pictures.csv and .png (examples of
+pictures are read by `read_digit` and the committed classifier. Writes RESULTS/digit_pictures.csv and .png (examples of
 each kind, beside each what was cut out); for training digits only the table on the screen.
 """
 
@@ -28,11 +28,11 @@ from sgan.command_line import ArgumentParser, InputError, at_least, run_command
 from sgan.data import load_real_samples
 from sgan.digit_reading import NoDigit, read_digit
 from sgan.evaluation import predict_classes
-from sgan.files import write_csv, written_whole
+from sgan.files import check_writable, expand, write_csv, written_whole
 from sgan.safe_loading import load_classifier
 from sgan.training_loop import set_up_device
 
-RESULTS = Path(__file__).parents[2] / "results"
+CLASSIFIER = Path(__file__).parents[2] / "results" / "tuned" / "c_model_4200.h5"
 EXAMPLES = 4
 
 # How the pictures of a kind differ from a digit in the middle, in dark ink on evenly lit plain paper.
@@ -196,9 +196,11 @@ def main(argv=None):
     parser.add_argument("--split", choices=("test", "train"), default="test", help="whose digits (default: test)")
     parser.add_argument("--number", type=at_least(int, 1), default=200, metavar="N",
                         help="pictures of each kind (default: %(default)s)")
+    parser.add_argument("--results", type=expand, default="results", metavar="FOLDER", help="(default: %(default)s)")
     args = parser.parse_args(argv)
+    check_writable(args.results)
     set_up_device()
-    c_model, data = load_classifier(RESULTS / "tuned" / "c_model_4200.h5"), load_real_samples(args.data)
+    c_model, data = load_classifier(CLASSIFIER), load_real_samples(args.data)
     digits, labels = ((data.test_images, data.test_labels) if args.split == "test"
                       else (data.train_images, data.train_labels))
     if digits is None:
@@ -217,9 +219,9 @@ def main(argv=None):
         print(f"{kind}: {right:.1%} read correctly, {refused:.1%} refused", flush=True)
     if args.split == "train":
         return
-    write_csv(RESULTS / "digit_pictures.csv", table)
-    save_examples(examples, RESULTS / "digit_pictures.png")
-    print(f"Saved: {RESULTS / 'digit_pictures.csv'}, .png")
+    write_csv(args.results / "digit_pictures.csv", table)
+    save_examples(examples, args.results / "digit_pictures.png")
+    print(f"Saved: {args.results / 'digit_pictures.csv'}, .png")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ number of labels.
 """
 
 import csv
+import io
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,11 +29,12 @@ import numpy as np
 from sgan.command_line import ArgumentParser, InputError, at_least, run_command
 from sgan.data import load_real_samples
 from sgan.evaluation import balanced_accuracy
-from sgan.files import expand, write_csv
+from sgan.files import check_writable, expand, read_text, write_csv
 from sgan.studies.tables import mean_std
 from sgan_mnist import select_supervised_samples
 
 COMPONENTS, UNLABELLED = 50, 5000
+COLUMNS = "data", "fingerprint", "labels", "method", "label_seed", "test_accuracy", "balanced_test_accuracy"
 
 
 def predictions(features, rows, labels, test_features, seed):
@@ -55,18 +57,19 @@ def predictions(features, rows, labels, test_features, seed):
     predicted = {name: method.fit(features[rows], labels).predict(test_features) for name, method in (
         ("logistic regression", LogisticRegression(max_iter=1000)), ("SVM", SVC()))}
     with np.errstate(invalid="ignore"):  # images that no labelled one reaches get the first class
-        predicted["LabelSpreading"] = LabelSpreading("knn").fit(every, known).predict(test_features)
+        spreading = LabelSpreading("knn", n_neighbors=min(7, len(every))).fit(every, known)
+        predicted["LabelSpreading"] = spreading.predict(test_features)
     return predicted
 
 
-def write_rows(path, rows):
-    """Write rows to a CSV, behind those that it holds of other data or another number of labels."""
-    others = []
-    if path.exists():
-        with open(path, newline="", encoding="utf-8") as file:
-            others = [row for row in csv.DictReader(file)
-                      if (row["data"], row["labels"]) != (rows[0]["data"], str(rows[0]["labels"]))]
-    write_csv(path, [*others, *rows])
+def read_rows(path):
+    """The rows of a CSV that this script has written; none where there is none. Raises InputError for another file."""
+    if not path.exists():
+        return []
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+    if reader.fieldnames != list(COLUMNS):
+        raise InputError(f"{path}: is not a table of this script; move it away, or name another --results")
+    return list(reader)
 
 
 def main(argv=None):
@@ -79,6 +82,9 @@ def main(argv=None):
     parser.add_argument("--splits", type=at_least(int, 1), default=5, help="(default: %(default)s)")
     parser.add_argument("--results", type=expand, default="results", metavar="FOLDER", help="(default: %(default)s)")
     args = parser.parse_args(argv)
+    path = args.results / "baselines.csv"
+    check_writable(args.results)
+    others = read_rows(path)
     if not find_spec("sklearn"):
         raise InputError("these methods need another package: pip install scikit-learn")
     from sklearn.decomposition import PCA
@@ -93,16 +99,16 @@ def main(argv=None):
     test_images, test_labels = dataset.test_images[known], dataset.test_labels[known]
     test_features = components.transform(test_images.reshape(len(test_images), -1) / 255)
 
-    rows = []
+    rows, fingerprint = [], dataset.fingerprint()
     for split in range(args.first_split, args.first_split + args.splits):
         labelled = select_supervised_samples(dataset.train_labels, args.labels, dataset.n_classes, split)
         labels = dataset.train_labels[labelled]
         for method, predicted in predictions(features, labelled, labels, test_features, split).items():
-            rows.append({"data": Path(dataset.name).stem, "labels": args.labels, "method": method, "label_seed": split,
-                         "test_accuracy": (predicted == test_labels).mean(),
-                         "balanced_test_accuracy": balanced_accuracy(predicted, test_labels)})
-    path = args.results / "baselines.csv"
-    write_rows(path, rows)
+            rows.append(dict(zip(COLUMNS, (
+                Path(dataset.name).stem, fingerprint, args.labels, method, split, (predicted == test_labels).mean(),
+                balanced_accuracy(predicted, test_labels)))))
+    same = fingerprint, str(args.labels)  # of which there may be rows
+    write_csv(path, [*(row for row in others if (row["fingerprint"], row["labels"]) != same), *rows])
     for method in dict.fromkeys(row["method"] for row in rows):
         accuracies, balanced = ([row[name] for row in rows if row["method"] == method]
                                 for name in ("test_accuracy", "balanced_test_accuracy"))

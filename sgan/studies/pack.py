@@ -19,7 +19,7 @@ if __name__ == "__main__":
 
 from sgan.command_line import ArgumentParser, InputError, run_command
 from sgan.files import expand, written_whole
-from sgan.studies.results import parse_result, read_results
+from sgan.studies.results import parse_result, read_results, result_files
 
 
 def packed_path(results, result):
@@ -36,9 +36,10 @@ def write_lines(path, lines):
 
 def pack(results):
     """Pack all new results. Returns how many."""
-    everything = read_results(results)  # which refuses a run that is there twice
-    new = {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(results).glob("new/*.json"))}
-    for path in sorted({packed_path(results, result) for result in new.values()}):
+    files = result_files(results)  # a run that ends from now on is not lost: it stays where it is
+    everything = read_results(results, files)  # refuses a run that is there twice
+    new = [path for path in files if path.suffix == ".json"]
+    for path in sorted({packed_path(results, each) for each in read_results(results, new).values()}):
         lines = [json.dumps(each) for each in everything.values() if packed_path(results, each) == path]
         write_lines(path, lines)
     for path in new:

@@ -58,14 +58,19 @@ def write_result(results, result):
     return path
 
 
-def read_results(results):
-    """All runs of a folder of results, {id: run}, the packed ones first.
+def result_files(results):
+    """The files of a folder of results that hold runs: the packed ones, then those of new runs."""
+    return [*sorted(Path(results).glob("runs/*.jsonl")), *sorted(Path(results).glob("new/*.json"))]
+
+
+def read_results(results, files=None):
+    """All runs of a folder of results, or of these of its files, {id: run}.
 
     Raises:
         InputError: a file holds something else, or two lines are of the same run.
     """
     found = {}
-    for path in [*sorted(Path(results).glob("runs/*.jsonl")), *sorted(Path(results).glob("new/*.json"))]:
+    for path in result_files(results) if files is None else files:
         for number, line in enumerate(lines_of(path), start=1):
             result = parse_result(line, f"{path}, line {number}")
             if result["id"] in found:
@@ -91,6 +96,19 @@ def parse_result(line, place):
     if not isinstance(result, dict) or not all(
             name in result and isinstance(result[name], kind) for name, kind in kinds.items()) or not (
             isinstance(result["data"].get("name"), str)
-            and all(re.fullmatch(r"[a-z-]+", str(result["settings"].get(name))) for name in NAMED)):
+            and all(re.fullmatch(r"[a-z-]+", str(result["settings"].get(name))) for name in NAMED)
+            and (result["error"] is not None or is_measured(result))):
         raise InputError(f"{place}: is not the result of a run; delete it, and the run is made again")
     return result
+
+
+def is_measured(result):
+    """Whether a run that did not fail has what tables are made of."""
+    def are_numbers(row, *names):
+        return isinstance(row, dict) and all(isinstance(row.get(name), int | float) for name in names)
+
+    history = result.get("history")
+    return (are_numbers(result, "seconds_per_step", "seconds", "weights") and isinstance(result.get("device"), str)
+            and are_numbers(result["settings"], "labels", "steps", "seed", "evaluate_every")
+            and isinstance(result["settings"].get("variant"), str) and isinstance(history, list)
+            and all(are_numbers(row, "step", "test_accuracy") for row in [*history, result.get("final")]))

@@ -182,6 +182,8 @@ def choose_rows(labels, n_classes, run):
         others = np.setdiff1d(np.arange(len(labels)), labelled)
         others = np.random.default_rng([run.label_seed, 1]).permutation(others)
     most = len(always) + len(others)
+    if not most and run.method == "sgan":
+        raise InputError(f"--labels {run.labels}: no image is left without its label")
     if not len(always) <= (run.unlabelled or most) <= most:
         raise InputError(f"--unlabelled {run.unlabelled}: must be from {len(always)} (the labelled ones) to {most}")
     unlabelled = np.sort(np.concatenate([always, others[:(run.unlabelled or most) - len(always)]]))
@@ -241,12 +243,18 @@ def train(training, dataset, run, history):
     return seconds / max(run.steps - 1, 1)
 
 
+def kept_paths(run, folder):
+    """Where a run's classifier and generator are kept."""
+    return Path(folder) / f"c_model_{run.steps:04d}.h5", Path(folder) / f"g_model_{run.steps:04d}.h5"
+
+
 def keep_models(training, run, folder, about):
     """Save the classifier, ready for `evaluate` but without an optimizer's state, and the generator if there is one."""
+    classifier, generator = kept_paths(run, folder)
     training.c_model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    save_model(training.c_model, Path(folder) / f"c_model_{run.steps:04d}.h5", about)
+    save_model(training.c_model, classifier, about)
     if run.method == "sgan":
-        save_model(training.g_model, Path(folder) / f"g_model_{run.steps:04d}.h5")
+        save_model(training.g_model, generator)
 
 
 def threads_of_a_run():
@@ -255,9 +263,11 @@ def threads_of_a_run():
     return int(threads) if threads.isdecimal() and int(threads) else available_cores()
 
 
-def make_run(run, dataset, keep=None):
-    """Train, and return the run's result; a training that fails has its error there. Raises InputError for settings
-    that the data do not allow."""
+def make_run(run, dataset):
+    """Train. Returns the run's result, where a training that fails has its error, and the training, or None.
+
+    Raises InputError for settings that the data do not allow.
+    """
     labelled, unlabelled = choose_rows(dataset.train_labels, dataset.n_classes, run)
     result = {**run.result(dataset.fingerprint(), error=None), "final": None, "history": [], "seconds_per_step": None,
               "seconds": None, "weights": None, "ingredients": None,
@@ -266,6 +276,7 @@ def make_run(run, dataset, keep=None):
               "versions": versions(), "device": set_up_device(), "threads": threads_of_a_run()}
     began = time.perf_counter()
     keras.utils.set_random_seed(run.seed)
+    training = None
     try:
         training = build(run, dataset, labelled, unlabelled)
         result["weights"] = count_weights(*training.discriminators)
@@ -277,9 +288,7 @@ def make_run(run, dataset, keep=None):
     except Exception as error:  # whatever it is, it belongs in the table
         result["error"] = " ".join(f"{type(error).__name__}: {error}".split())[:500]
     result["seconds"] = round(time.perf_counter() - began, 1)
-    if keep and not result["error"]:
-        keep_models(training, run, keep, describe_classifier(dataset, result))
-    return result
+    return result, training
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -307,11 +316,16 @@ def main(argv=None):
         return
     for folder in filter(None, (results / "new", keep)):
         check_writable(folder)  # better known now than after the training
-    result = make_run(run, dataset, keep)
+    there = [path for path in kept_paths(run, keep or "") if keep and path.exists()]
+    if there:
+        raise InputError(f"--keep {keep}: {there[0].name} is there already; name another folder")
+    result, training = make_run(run, dataset)
     if not done:  # made again for its models alone, a run does not replace its result
         path = write_result(results, result)
     if result["error"]:
         sys.exit(result["error"])
+    if keep:
+        keep_models(training, run, keep, describe_classifier(dataset, result))
     print("written:", ", ".join(map(str, filter(None, (None if done else path, keep)))))
 
 

@@ -97,7 +97,7 @@ def tuned(labels=(100, 20, 50, 1000), first_split=26, splits=5, steps=None):
                 yield dict(preset="tuned", labels=n, without=without, steps=steps, **seeds)
 
 
-def ablation(labels=(100,), first_split=1110, splits=3, steps=None):
+def ablation(labels=(100,), first_split=1110, splits=5, steps=None):
     """The tuned SGAN without each of its ingredients. For development images (development.py), as what is left out is
     decided by it; its splits are none of those on which the recipe was developed."""
     for seeds in seeds_of(splits, first_split):
