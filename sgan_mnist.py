@@ -367,7 +367,7 @@ def train(training, dataset, settings, run):
         run.check_still_there()
         step = (epoch + 1) * steps
         logs.update(summarize_performance(step, training.g_model, training.c_model, dataset, run))
-        losses = {mean.name: logs[mean.name] for mean in training.metrics}
+        losses = {mean.name: logs[mean.name] for mean in training.metrics}  # in their order; Keras sorts them
         run.save_epoch({"epoch": epoch + 1, "step": step, **losses, **logs}, training)
         save_pictures()
 

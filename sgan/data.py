@@ -179,11 +179,11 @@ def load_real_samples(source="auto", image_size=None, channels=None):
     if source == "synthetic":
         return synthetic_digits()
     if source == "mnist":
-        return _load_mnist()
+        return load_mnist()
     if source != "auto":
-        return _load_own(expand(source), image_size, channels)
+        return load_own(expand(source), image_size, channels)
     try:
-        return _load_mnist()
+        return load_mnist()
     except InputError as error:
         bar = "!" * 80
         warning = (f"{bar}\nWARNING: this is NOT MNIST but synthetic digits drawn from fonts, and no figure\n"
@@ -196,7 +196,7 @@ def load_real_samples(source="auto", image_size=None, channels=None):
 # MNIST
 
 
-def _cached_mnist():
+def cached_mnist():
     """Where Keras keeps its mnist.npz, by the rule of keras.utils.get_file, whether it is there or not."""
     home = expand(os.environ.get("KERAS_HOME", "~/.keras"))
     cached = home / "datasets" / "mnist.npz"
@@ -205,25 +205,25 @@ def _cached_mnist():
     return Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir(), ".keras", "datasets", "mnist.npz")
 
 
-def _load_mnist():
+def load_mnist():
     """MNIST from Keras' cache, downloaded into it by Keras where it is not there."""
-    cached = _cached_mnist()
+    cached = cached_mnist()
     try:
         if not cached.exists():
-            _download_mnist(cached)
+            download_mnist(cached)
         with open(regular_file(cached), "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"no MNIST ({_one_line(error)}): without a network put Keras' mnist.npz into "
+        raise InputError(f"no MNIST ({one_line(error)}): without a network put Keras' mnist.npz into "
                          f"{cached.parent} (KERAS_HOME sets another folder), or give a file of that form as "
                          "--data FILE.npz, or draw digits with --data synthetic") from None
     if digest != MNIST_SHA256:
         raise InputError(f"{cached} is not the file that Keras downloads (its hash differs); it is left "
                          f"alone: use it with --data {cached}, or move it away to download MNIST afresh")
-    return _load_own(cached)._replace(name="mnist")
+    return load_own(cached)._replace(name="mnist")
 
 
-def _download_mnist(target):
+def download_mnist(target):
     """Keras' own download, checked by Keras, moved to `target` when it is whole; OSError where that fails.
 
     Keras' wait has no limit, so it happens in a thread that can be left behind. Keras also writes straight to
@@ -253,13 +253,13 @@ def _download_mnist(target):
         if thread.is_alive():
             raise TimeoutError("the download stands still")
         if failures:
-            raise OSError(_one_line(failures[0]))
+            raise OSError(one_line(failures[0]))
     finally:
         with suppress(OSError):
             part.unlink()
 
 
-def _one_line(error):
+def one_line(error):
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -267,7 +267,7 @@ def _one_line(error):
 # The user's own images
 
 
-def _load_own(path, image_size=None, channels=None):
+def load_own(path, image_size=None, channels=None):
     """The Dataset of a folder or an .npz file."""
     if os.path.isdir(path):
         data = Dataset(str(path), **read_folder(path, image_size, channels))

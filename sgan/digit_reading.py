@@ -82,7 +82,7 @@ def read_digit(picture, size=28, invert=None):
 # Windows and masks
 
 
-def within_windows(values, length, extreme):
+def square_filter(values, length, extreme):
     """The largest (np.maximum) or smallest value in each square window: (H - length + 1, W - length + 1)."""
     for _ in range(2):
         covered = 1  # rows, by each row
@@ -93,10 +93,10 @@ def within_windows(values, length, extreme):
     return values
 
 
-def within_octagons(values, length, extreme):
+def octagon_filter(values, length, extreme):
     """The largest or smallest value in each regular octagon, `length` (odd) wide: (H - length + 1, W - length + 1)."""
     diagonal = round(0.293 * length)  # an octagon is a square, smeared along both diagonals
-    values = within_windows(values, length - 2 * diagonal, extreme)
+    values = square_filter(values, length - 2 * diagonal, extreme)
     for _ in range(2):
         covered = 0
         while covered < diagonal:
@@ -106,23 +106,23 @@ def within_octagons(values, length, extreme):
     return values
 
 
-def mean_around(values, length):
+def box_mean(values, length):
     """The mean of the square window of odd length around each pixel, 0 outside: (H, W)."""
     sums = np.pad(values, (length // 2 + 1, length // 2)).cumsum(0, "float64").cumsum(1)
     sums = sums[length:] - sums[:-length]
     return (sums[:, length:] - sums[:, :-length]) / length**2
 
 
-def grown(mask, by):
-    """The mask with all that is at most `by` pixels away, in both directions."""
-    return within_windows(np.pad(mask, by), 2 * by + 1, np.maximum)
+def dilate(mask, by):
+    """A mask (H, W) with all that is at most `by` pixels away, up or down and sideways: a morphological dilation."""
+    return square_filter(np.pad(mask, by), 2 * by + 1, np.maximum)
 
 
 def connected_components(mask):
     """A number for each connected component of a mask (diagonals connect), 0 outside: int32 (H, W)."""
     numbers = np.where(mask, np.arange(1, mask.size + 1, dtype="int32").reshape(mask.shape), 0)
     while True:
-        highest = np.where(mask, within_windows(np.pad(numbers, 1), 3, np.maximum), 0)
+        highest = np.where(mask, square_filter(np.pad(numbers, 1), 3, np.maximum), 0)
         highest = np.append(0, highest)[highest]  # jump ahead: the number that its pixel has by now
         if np.array_equal(highest, numbers):
             return numbers
@@ -136,6 +136,7 @@ def bounding_box(mask):
 
 
 def longer_side(mask):
+    """Height or width of a mask's pixels, whichever is larger."""
     top, bottom, left, right = bounding_box(mask)
     return max(bottom - top, right - left)
 
@@ -168,7 +169,7 @@ def find_strokes(picture, dark):
     picture = 255 - picture if dark else picture
     length = round(WINDOW * sum(picture.shape) / 2) | 1
     background = np.pad(picture, length - 1, constant_values=255)  # windows may reach out of the picture
-    background = within_octagons(within_octagons(background, length, np.minimum), length, np.maximum)
+    background = octagon_filter(octagon_filter(background, length, np.minimum), length, np.maximum)
     contrast = (picture - background).astype("float32")
     brightness = (255 - background if dark else background).astype("float32")
     foreground = contrast / (brightness + BLACK)
@@ -185,7 +186,7 @@ def find_strokes(picture, dark):
         strokes = Strokes(dark, picture, contrast, foreground, mask, component)
         if may_be_digit(component, strokes):
             return strokes
-        remaining[grown(component, 2)] = 0
+        remaining[dilate(component, 2)] = 0
     return None
 
 
@@ -214,8 +215,8 @@ def sharpness(component, strokes):
     near = max(1, round(0.012 * max(component.shape)))
     component, contrast = (np.pad(each, near + 1) for each in (component, strokes.contrast))
     picture = np.pad(strokes.picture, near + 1, mode="edge")
-    ring = grown(component, near + 1) & ~grown(component, near)
-    area, level, contrast = (mean_around(np.where(component, values, 0), 4 * near + 7)[ring]
+    ring = dilate(component, near + 1) & ~dilate(component, near)
+    area, level, contrast = (box_mean(np.where(component, values, 0), 4 * near + 7)[ring]
                              for values in (1, picture, contrast))  # of the strokes near by
     return np.mean(level - picture[ring] * area > 0.5 * contrast)
 
@@ -232,7 +233,7 @@ def all_of_digit(strokes):
     for number in sorted(np.flatnonzero(areas >= 0.02 * area), key=lambda each: -areas[each]):
         component = numbers == number
         (top, bottom, left, right), box = bounding_box(digit), bounding_box(component)
-        far = not grown(digit, round(0.3 * extent))[component].any()
+        far = not dilate(digit, round(0.3 * extent))[component].any()
         beside = (top < box[1] and box[0] < bottom
                   and max(left - box[3], box[2] - right) > max(0.5 * width, 0.04 * extent))
         large = longer_side(component) > 0.4 * extent and areas[number] > 0.15 * area
@@ -254,11 +255,11 @@ def as_mnist(foreground, mask, size):
     """The foreground (H, W) near a mask as MNIST's digits are: uint8 (size, size)."""
     width = stroke_width(mask)
     full = np.quantile(foreground[mask], 0.75)
-    ink = np.where(grown(mask, max(1, round(width / 2))), foreground, 0).clip(0, full)
+    ink = np.where(dilate(mask, max(1, round(width / 2))), foreground, 0).clip(0, full)
     mask = ink > 0.25 * full
     missing = round((THINNEST * longer_side(mask) / 20 - width) / 2)
     if missing > 0:
-        ink, mask = (grown(np.pad(each, missing), missing) for each in (ink, mask))
+        ink, mask = (dilate(np.pad(each, missing), missing) for each in (ink, mask))
     top, bottom, left, right = bounding_box(mask)
     scale = size * 20 / 28 / longer_side(mask)
     height, width = (max(1, round(scale * length)) for length in (bottom - top, right - left))

@@ -41,6 +41,7 @@ MOST_OPERATIONS = 2**37  # floating-point, for one image
 
 
 def refuse(path, reason):
+    """Raise InputError for a file that could run code or exhaust the machine."""
     raise InputError(f"{path}: refused, and not loaded: {reason}")
 
 

@@ -151,6 +151,7 @@ def ingredients_of(settings, images):
 
 
 def leaky(x):
+    """The activation of all layers here but the last."""
     return layers.LeakyReLU(negative_slope=0.1)(x)
 
 

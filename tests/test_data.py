@@ -158,7 +158,7 @@ def test_a_pipe_in_the_cache_is_not_waited_for(cache):
 
 def test_a_home_of_nobody_is_a_folder_of_that_name_as_for_keras(monkeypatch):
     monkeypatch.setenv("KERAS_HOME", "~nobody_of_this_name/keras")
-    assert sgan_data._cached_mnist().name == "mnist.npz"
+    assert sgan_data.cached_mnist().name == "mnist.npz"
 
 
 def test_mnist_by_name_never_falls_back(cache, capsys):
