@@ -264,11 +264,11 @@ def test_the_committed_table_of_the_articles_labels_is_what_its_runs_give(commit
 
 def test_the_committed_ablation_is_what_its_runs_give(committed):
     """Its images, MNIST's training images split in two, are not here: their fingerprint is in the runs."""
-    runs, found = study.make_runs("ablation", "development.npz", splits=2, steps=1200), read_results(committed)
+    runs, found = study.make_runs("ablation", "development.npz"), read_results(committed)
     (fingerprint,) = {result["data"]["fingerprint"] for result in found.values()
                       if result["data"]["name"] == "development.npz"}
     results = [found.get(run.identity(fingerprint)) for run in runs]
-    tables.write_tables("ablation", runs, results, committed, " --data development.npz --splits 2 --steps 1200")
+    tables.write_tables("ablation", runs, results, committed, " --data development.npz")
     assert_committed(committed / "ablation-development.csv")
     assert_committed(committed / "ablation-development.md")
 
