@@ -50,10 +50,12 @@ def quiet_stderr():
         return
     sys.stderr.flush()
     reading, writing = os.pipe()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until `keep_lines` can handle it
     keeper = os.fork()
     if not keeper:
         os.close(writing)
         keep_lines(reading)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.close(reading)
     own = os.dup(2)
     os.dup2(writing, 2)
@@ -76,6 +78,7 @@ def keep_lines(reading):
     """
     interrupted = []
     signal.signal(signal.SIGINT, lambda *_: interrupted.append(True))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     text = b""
     while part := os.read(reading, 65536):
         text += part
