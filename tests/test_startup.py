@@ -70,7 +70,7 @@ def fork_and_start_late():
 if {slow}:
     os.fork = fork_and_start_late
 with quiet_stderr():
-    os.write(2, b"a line of C++\\n" * 100)
+    os.write(2, b"a line of C++\\n" * {100 if slow else 10_000})  # more than a pipe holds would wait for the keeper
     os.killpg(0, signal.SIGINT)
 """)
     assert (status, errors) == (-signal.SIGINT, "interrupted\n")
