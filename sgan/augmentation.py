@@ -14,24 +14,22 @@ AUGMENTATION = {
     "rotation": 0.25, "shear": 0.2, "scaling": 0.15,  # at most: radians, share of the height, share of the size
     "shift": 0.09,  # at most, share of the size: 2.5 of 28 pixels
     "elastic": 0.036,  # standard deviation, share of the size: 1 of 28 pixels, at each knot of a 5 x 5 grid
-    "start": 0.35,  # share of all of these, for unlabelled images, at the first step; it grows linearly to 1
     "cluttered": 0.5,  # share of the images that get clutter, at the first step; it falls linearly to 0
-    "window": 0.43,  # height and width of a piece of clutter, at most, share of the size: 12 of 28 pixels
+    "window": 0.6,  # height and width of a piece of clutter, at most, share of the size: 17 of 28 pixels
 }
 
 
-def random_warp(shape, strength, seed):
+def random_warp(shape, seed):
     """Where each pixel of an augmented image comes from: rows and columns, each (n, H, W), in pixels.
 
     A random affine map about the centre plus a displacement, normal at the knots of a coarse grid and bilinear between.
-    All of it is made smaller by `strength`, 0 to 1.
     """
     n, height, width, _ = shape
     size = ops.array((height, width), "float32")
 
     def uniform(what):
         most = AUGMENTATION[what]
-        return strength * keras.random.uniform((n, 1, 1), -most, most, seed=seed)
+        return keras.random.uniform((n, 1, 1), -most, most, seed=seed)
 
     y = ops.reshape(ops.arange(height, dtype="float32") - (height - 1) / 2, (1, height, 1))
     x = ops.reshape(ops.arange(width, dtype="float32") - (width - 1) / 2, (1, 1, width))
@@ -39,17 +37,17 @@ def random_warp(shape, strength, seed):
     y, x = (1 + uniform("scaling")) * y, (1 + uniform("scaling")) * x
     x = x + shear * y
     y, x = ops.cos(angle) * y + ops.sin(angle) * x, ops.cos(angle) * x - ops.sin(angle) * y
-    bend = strength * AUGMENTATION["elastic"] * size * keras.random.normal((n, 5, 5, 2), seed=seed)
+    bend = AUGMENTATION["elastic"] * size * keras.random.normal((n, 5, 5, 2), seed=seed)
     bend = ops.image.resize(bend, (height, width), interpolation="bilinear")
     rows = y + (height - 1) / 2 + height * uniform("shift") + bend[..., 0]
     columns = x + (width - 1) / 2 + width * uniform("shift") + bend[..., 1]
     return rows, columns
 
 
-def augment(images, strength, seed):
+def augment(images, seed):
     """Warp each image, (n, H, W, C), at random; beyond its border an image goes on with the border's pixels."""
     n, height, width, channels = images.shape
-    rows, columns = random_warp(images.shape, strength, seed)
+    rows, columns = random_warp(images.shape, seed)
     rows, columns = ops.clip(rows, 0, height - 1.001), ops.clip(columns, 0, width - 1.001)  # there is a next pixel
     top, left = ops.floor(rows), ops.floor(columns)
     down, right = (rows - top)[..., None], (columns - left)[..., None]

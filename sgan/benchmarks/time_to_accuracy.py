@@ -1,6 +1,6 @@
 """Accuracy against wall-clock time: the tutorial's model and the tuned one.
 
-    python -m sgan.studies.run --preset tuned --label-seed 26 --seed 26   a tuned run, with all cores; then 27, 28, ...
+    python -m sgan.studies.run --preset tuned --label-seed 36 --seed 36   a tuned run, with all cores; then 37, 38, ...
     python -m sgan.benchmarks.time_to_accuracy                            this picture, about a minute
 
 Times, in alternation in one process, a step of `SGAN` and one of `TunedSGAN`. The curve of a tuned run is drawn over
