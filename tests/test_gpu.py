@@ -22,7 +22,7 @@ def make(name, shape=(8, 8, 1)):
     images = np.random.default_rng(0).integers(0, 256, (40, *shape)).astype("uint8")
     labelled = images[:20], np.arange(20) % 10
     if name == "tuned":
-        settings = TunedSettings(labelled_batch=8, batch_size=12, generated_batch=4, warm_up_steps=1, images="strokes")
+        settings = TunedSettings(labelled_batch=8, batch_size=12, generated_batch=4, images="strokes")
         return TunedSGAN(settings, labelled, images, 10, steps=4)
     if name == "article":
         return ArticleSGAN(ArticleSettings(batch_size=8), labelled, images, 10)

@@ -60,7 +60,7 @@ def test_a_new_recipe_makes_other_tuned_runs_and_no_others(monkeypatch):
         assert [run.identity("x") == old for run, old in zip(runs, before)] == [True, False]
     with monkeypatch.context() as patch:
         patch.setattr("sgan.studies.run.tuned_settings", lambda run: replace(
-            tuned.TunedSettings(seed=run.seed), marginal_entropy_weight=4.5))
+            tuned.TunedSettings(seed=run.seed), mutual_information_weight=2.5))
         assert [run.identity("x") == old for run, old in zip(runs, before)] == [True, False]
     assert [run.identity("x") for run in runs] == before
 
