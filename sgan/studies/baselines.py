@@ -1,7 +1,7 @@
 """What methods without any network reach on label splits: logistic regression, SVM, LabelSpreading.
 
     pip install scikit-learn
-    python -m sgan.studies.baselines --data usps.npz --labels 100 --first-split 31
+    python -m sgan.studies.baselines --data usps.npz --labels 100 --first-split 36
 
 All three see the first 50 principal components of the training images, which need no labels, and have scikit-learn's
 default settings, except that logistic regression has 1,000 iterations and LabelSpreading (Zhou et al. 2004, Learning
