@@ -329,8 +329,15 @@ def test_images_that_do_not_fit_into_memory_are_not_read(folder, monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: 4 * 100 * 100 * 3)
     save_classes(folder)
     assert len(load_real_samples(str(folder), (50, 50)).train_images) == 4
-    monkeypatch.setattr(image_folder, "open_picture", None)
     assert "GB of memory" in refusal(folder, image_size=(100, 100))
+
+
+def test_images_that_keep_their_size_do_not_fit_into_memory_either(folder, monkeypatch):
+    save_classes(folder, size=(64, 64))
+    monkeypatch.setattr(memory, "available_memory", lambda: 2 * 4 * 64 * 64 * 3)
+    assert load_real_samples(str(folder)).train_images.shape == (4, 64, 64, 3)
+    monkeypatch.setattr(memory, "available_memory", lambda: 2 * 4 * 64 * 64 * 3 - 1)
+    assert "GB of memory" in refusal(folder)
 
 
 def test_names_that_are_no_unicode(folder, capsys):
