@@ -35,9 +35,9 @@ All of it is for images that show bright strokes on a dark background; for dark 
 left out. For other images (`--images`) 2 to 5 are left out, and the weight of the adversarial losses, then the only
 ones of the unlabelled images, is a third at first and falls linearly to zero.
 
-Measured (results/README.md, five label splits each): 0.71 ± 0.05 % test error with 100 labels, 0.72 ± 0.07 % with 50,
-0.71 ± 0.04 % with 20, 0.63 ± 0.05 % with 1,000, after 4,200 steps. Those with 100 labels took 425 to 448 s on two CPU
-cores (AVX2), evaluations left out (TensorFlow 2.21.0, Keras 3.15.1).
+Measured (results/README.md, five label splits each): 0.77 ± 0.09 % test error with 100 labels and 0.78 ± 0.06 % with 20,
+after 4,200 steps. Those with 100 labels took 226 to 284 s on two CPU cores (AVX512), evaluations left out (TensorFlow
+2.21.0, Keras 3.15.1).
 """
 
 import math
