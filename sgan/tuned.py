@@ -82,7 +82,7 @@ NEEDS = {  # without one of these an ingredient is left out, too
     "pseudo-labels": ("unlabelled-images",),
     "clutter": ("augmentation", "unlabelled-images"),  # it is made of the latter, and is a kind of augmentation
 }
-WARM_UP_STEPS = 100  # without mutual information
+WARM_UP_STEPS = 100  # the first steps, in which the mutual information has no weight
 
 
 @dataclass
@@ -99,7 +99,7 @@ class TunedSettings(Settings):
     confidence: float = option(0.95, "the teacher's predictions of at least this probability are pseudo-labels")
     adversarial_weight: float = option(0.15, "weight of the losses of d_model, that of the labels has 1; for images "
                                             "that do not show strokes a third of it at first, falling linearly to 0")
-    mutual_information_weight: float = option(2.0, "weight of the mutual information")
+    mutual_information_weight: float = option(2.0, "weight of the mutual information, after the first 100 steps")
     images: str = option("auto", "what they show: strokes on a background (digits, letters, drawings), or something "
                                  f"other, for which {', '.join(STROKES_ONLY)} are left out; auto finds out",
                          choices=("auto", "strokes", "other"))

@@ -290,7 +290,7 @@ def test_the_study_trains_the_same_as_the_script(small_digits, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif("MNIST_NPZ" not in os.environ, reason="MNIST_NPZ does not name the real mnist.npz")
 def test_learns_from_real_mnist(tmp_path):
-    """100 labels, 10,000 images, 200 steps: far better than chance. (Whole runs reach 99.3 %: see README.)"""
+    """100 labels, 10,000 images, 200 steps: far better than chance. (Whole runs reach 99.2 %: see README.)"""
     with np.load(os.environ["MNIST_NPZ"]) as mnist:
         few = {name: values[:10000 if "train" in name else 2000] for name, values in mnist.items()}
     np.savez(tmp_path / "few.npz", **few)

@@ -99,7 +99,7 @@ def tuned(labels=(100, 20, 10, 50, 1000), first_split=36, splits=5, steps=None):
 
 def ablation(labels=(100,), first_split=1110, splits=5, steps=None):
     """The tuned SGAN without each of its ingredients. For development images (development.py), as what is left out is
-    decided by it; its splits are none of those on which the recipe was developed."""
+    decided by it. The ninth recipe was compared with the eighth on these splits before it was chosen."""
     for seeds in seeds_of(splits, first_split):
         for n in labels:
             for without in ("nothing", *INGREDIENTS):
