@@ -35,7 +35,7 @@ All of it is for images that show bright strokes on a dark background; for dark 
 left out. For other images (`--images`) 2 to 5 are left out, and the weight of the adversarial losses, then the only
 ones of the unlabelled images, is a third at first and falls linearly to zero.
 
-Measured (results/README.md, five label splits each): 0.77 ± 0.09 % test error with 100 labels and 0.78 ± 0.06 % with 20,
+Measured (results/README.md, five label splits each): 0.77 ± 0.09 % test error with 100 labels, 0.78 ± 0.06 % with 20,
 after 4,200 steps. Those with 100 labels took 226 to 284 s on two CPU cores (AVX512), evaluations left out (TensorFlow
 2.21.0, Keras 3.15.1).
 """
