@@ -190,6 +190,7 @@ def read_pictures(path, files, size, channels):
     """
     read = functools.partial(read_image, size=size, channels=channels)
     images, rows, all_grey, more = [], [], True, []
+    check_memory(path, 2 * len(files) * np.prod((*(size or DEFAULT_SIZE), channels or 3), dtype=float))
     n_threads = min(available_cores(), THREADS)  # decoding leaves Python to other threads
     with warnings.catch_warnings(), ThreadPool(n_threads) as pool:
         warnings.simplefilter("ignore")  # in all threads: open_picture's own block ends in any order
@@ -200,7 +201,7 @@ def read_pictures(path, files, size, channels):
                 continue
             image, grey, first_of_many = result
             if not images:
-                check_memory(path, 2 * len(files) * image.size)  # if all are like the first
+                check_memory(path, 2 * len(files) * image.size)  # if all have the first one's own size
             images.append(image)
             rows.append(row)
             all_grey &= grey

@@ -329,6 +329,7 @@ def test_images_that_do_not_fit_into_memory_are_not_read(folder, monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: 4 * 100 * 100 * 3)
     save_classes(folder)
     assert len(load_real_samples(str(folder), (50, 50)).train_images) == 4
+    monkeypatch.setattr(image_folder, "open_picture", None)
     assert "GB of memory" in refusal(folder, image_size=(100, 100))
 
 
