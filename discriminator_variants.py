@@ -4,10 +4,10 @@
     python discriminator_variants.py --compare [--epochs N] [--splits K] [--jobs N] [--data ...]
 
 A semi-supervised GAN asks its discriminator two questions: is this image real, and which class is it? Both answers are
-read from the same features, so that one may help the other; results/README.md measures whether it does (in the stacked
-one yes, in the other two no). This script builds the standard discriminator, which answers the first question only, and
-three that answer both. It prints what each is made of, shows that what they share is really shared, and draws them.
-VARIANTS holds the three as trainings; sgan_mnist.py trains the stacked one.
+read from the same features, so that one may help the other; results/README.md measures whether it does (with 100
+labels and 1,200 steps: in the stacked one yes, in the other two no). This script builds the standard discriminator,
+which answers the first question only, and three that answer both. It prints what each is made of, shows that what they
+share is really shared, and draws them. VARIANTS holds the three as trainings; sgan_mnist.py trains the stacked one.
 
 The pictures need the Python package pydot and Graphviz; everything else works without them.
 """

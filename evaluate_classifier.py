@@ -24,12 +24,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from sgan.about import takes_digits
-from sgan.command_line import ArgumentParser, InputError, printable, run_command
+from sgan.command_line import (
+    ArgumentParser, InputError, complain, is_terminal, printable, run_command, with_progress
+)
 from sgan.data import load_real_samples
 from sgan.digit_reading import read_digit
 from sgan.evaluation import predict_classes, scale_images
 from sgan.files import expand, read_json, write_csv, written_whole
-from sgan.image_folder import complain, is_hidden, is_terminal, with_progress
+from sgan.image_folder import is_hidden
 from sgan.pictures import SUFFIXES, fit, open_picture, to_grey_or_rgb
 from sgan.safe_loading import batch_size_of, load_classifier, read_about
 from sgan.training_loop import memory_errors_in_one_line, set_up_device

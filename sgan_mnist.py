@@ -51,13 +51,13 @@ from sgan.training_loop import TimeLeft, Training, WatchLosses, batch_accuracy, 
 class Settings(DataSettings):
     """Train a semi-supervised GAN: a classifier from a few labelled images and many unlabelled ones."""
 
-    epochs: int = option(20, "passes of --steps-per-epoch steps; models and pictures are saved after each", least=1)
-    batch_size: int = option(100, "images a step: half of them real, half generated, for the discriminator", least=2)
+    epochs: int = option(20, "of --steps-per-epoch steps each; models and pictures are saved after each", least=1)
+    batch_size: int = option(100, "images of the generator's update; all other batches have half as many", least=2)
     latent_dim: int = option(100, "size of the generator's input", least=1)
     learning_rate: float = option(2e-4, "learning rate of the three Adam optimizers")
     beta_1: float = option(0.5, "beta_1 of the three Adam optimizers")
     steps_per_epoch: int | None = option(None, "default: images // batch size", least=1)
-    seed: int = option(0, "seed for weights, noise and the order of the images", least=0)
+    seed: int = option(0, "seed for weights, batches and noise", least=0)
     out: str = option("runs/sgan", "folder of the run")
     print_every: int | None = option(None, "print the losses of every N-th step instead of a progress bar", least=1)
     tensorboard: bool = option(False, "write logs for TensorBoard too (pip install tensorboard)")
@@ -204,9 +204,9 @@ def compile_with_adam(model, loss, settings, **options):
 
 
 def generate_real_samples(dataset, n_samples, seed):
-    """Draw, with replacement, from `dataset`: images, uint8 (N, H, W, C), and labels (N,), if they are wanted.
+    """Draw, with replacement, from `dataset`: images, uint8 (N, H, W, C), and labels (N,), if it has them.
 
-    Returns [images (n_samples, H, W, C) in [-1, 1], labels (n_samples,) if wanted]; `seed` is a `SeedGenerator`.
+    Returns [images (n_samples, H, W, C) in [-1, 1], labels (n_samples,) if there are]; `seed` is a `SeedGenerator`.
     """
     rows = keras.random.randint((n_samples,), 0, len(dataset[0]), seed=seed)
     images, *labels = (ops.take(values, rows, axis=0) for values in dataset)
@@ -219,7 +219,7 @@ def generate_latent_points(latent_dim, n_samples, seed):
 
 
 def generate_fake_samples(g_model, latent_points):
-    """Let the generator make (n, H, W, C) images in [-1, 1], in inference mode."""
+    """Images (n, H, W, C) in [-1, 1] of the generator, in inference mode, from latent points (n, latent_dim)."""
     return g_model(latent_points, training=False)
 
 
@@ -355,7 +355,7 @@ def train(training, dataset, settings, run):
     if settings.epochs < len(run.history):
         raise InputError(f"--epochs {settings.epochs}: the run has finished {len(run.history)} already")
     run.save_record()
-    latent_points = generate_latent_points(settings.latent_dim, 100, seed=settings.seed)
+    latent_points = generate_latent_points(settings.latent_dim, 100, seed=settings.seed)  # the same in every epoch
     n = batch_size_for(100, training.g_model.output_shape[1:])
 
     def save_pictures():
@@ -382,7 +382,7 @@ def train(training, dataset, settings, run):
     training.compile(optimizer=None, steps_per_execution=steps_per_call(steps, settings.print_every))
     try:
         training.fit(step_numbers(steps), epochs=settings.epochs, initial_epoch=len(run.history), callbacks=callbacks,
-                 shuffle=False, verbose=1 if sys.stdout.isatty() and not settings.print_every else 2)
+                     shuffle=False, verbose=1 if sys.stdout.isatty() and not settings.print_every else 2)
     except KeyboardInterrupt:
         go_on = f"{settings.COMMAND} --out {shlex.quote(settings.out)} --resume"
         raise KeyboardInterrupt(f"interrupted; go on with: {go_on}") from None

@@ -1,4 +1,4 @@
-"""Augmented images of strokes: warped, as if somebody else had written them, and cluttered; and what shows strokes.
+"""Augmentation for images of strokes, random warps and clutter; and a test whether images show strokes.
 
 Warping follows Simard et al. 2003, Best practices for convolutional neural networks; clutter follows Mnih et al. 2014,
 Recurrent models of visual attention, arXiv 1406.6247.

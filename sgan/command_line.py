@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 from dataclasses import field, fields
 from pathlib import Path
@@ -86,6 +87,27 @@ def printable(text):
 
 
 interrupted = threading.Event()
+
+
+def complain(message):
+    """Print a line on standard error, in place of a progress bar that is there."""
+    print(("\r\33[K" if is_terminal(sys.stderr) else "") + printable(message), file=sys.stderr, flush=True)
+
+
+def is_terminal(stream):
+    """Whether a stream is a terminal; it may be None."""
+    return stream is not None and stream.isatty()
+
+
+def with_progress(items, n, what):
+    """Yield the n items; where standard error is a terminal, a bar there shows how many are done."""
+    shown = float("-inf")
+    for done, item in enumerate(items, start=1):
+        yield item
+        if is_terminal(sys.stderr) and (done == n or time.monotonic() > shown + 0.1):
+            bar = "=" * (30 * done // n)
+            print(f"\r{what} [{bar:30}] {done}/{n}", end="\n" if done == n else "", file=sys.stderr, flush=True)
+            shown = time.monotonic()
 
 
 def interrupt(*_):

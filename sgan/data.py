@@ -3,8 +3,8 @@
     data = load_real_samples("auto")       # or "mnist", "synthetic", "my_pictures", "my_images.npz"
     data.train_images, data.train_labels   # uint8 (N, H, W, C) and int64 (N,); a label of -1 means "no label"
 
-image_folder.py says what a folder looks like, npz_file.py what a file holds. Here is also which of the labelled images
-validate.
+image_folder.py says what a folder looks like, npz_file.py what a file holds. `split_validation` chooses which of the
+labelled images validate.
 """
 
 import argparse
@@ -260,6 +260,7 @@ def download_mnist(target):
 
 
 def one_line(error):
+    """An error's message on one line, or its type where it has none."""
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -3,21 +3,19 @@
     FOLDER/cat/...  FOLDER/dog/...  FOLDER/unlabelled/...                 or, with a test set,
     FOLDER/train/cat/...  FOLDER/train/dog/...  FOLDER/train/unlabelled/...  FOLDER/test/cat/...  FOLDER/test/dog/...
 
-As in keras.utils.image_dataset_from_directory, except that `unlabelled` (or `unlabeled`) is no class, and that nothing
-is left out without a line about it, but hidden files.
+As in keras.utils.image_dataset_from_directory, except that `unlabelled` (or `unlabeled`) is no class, and that every
+file that is left out is named in a line, except hidden files.
 """
 
 import functools
 import os
-import sys
-import time
 import warnings
 from multiprocessing.pool import ThreadPool
 
 import numpy as np
 from PIL import Image
 
-from sgan.command_line import InputError, printable
+from sgan.command_line import InputError, complain, printable, with_progress
 from sgan.memory import available_cores, check_memory
 from sgan.npz_file import LEAST_SIZE, find_twins, may_mean_no_label
 from sgan.pictures import fit, open_picture, to_grey_or_rgb
@@ -73,27 +71,6 @@ def read_folder(path, size=None, channels=None):
             raise InputError(f"{test}: a test set without a readable picture; move it away to train without one")
         data |= {"test_images": images[n_train:], "test_labels": labels[n_train:]}
     return {**data, "class_names": tuple(classes), "notes": tuple(notes)}
-
-
-def complain(message):
-    """Print a line on standard error, in place of a progress bar that is there."""
-    print(("\r\33[K" if is_terminal(sys.stderr) else "") + printable(message), file=sys.stderr, flush=True)
-
-
-def is_terminal(stream):
-    """Whether a stream is a terminal; it may be None."""
-    return stream is not None and stream.isatty()
-
-
-def with_progress(items, n, what):
-    """Yield the n items; where standard error is a terminal, a bar there shows how many are done."""
-    shown = -np.inf
-    for done, item in enumerate(items, start=1):
-        yield item
-        if is_terminal(sys.stderr) and (done == n or time.monotonic() > shown + 0.1):
-            bar = "=" * (30 * done // n)
-            print(f"\r{what} [{bar:30}] {done}/{n}", end="\n" if done == n else "", file=sys.stderr, flush=True)
-            shown = time.monotonic()
 
 
 # --------------------------------------------------------------------------------------------------------------

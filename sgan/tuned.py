@@ -83,6 +83,7 @@ NEEDS = {  # without one of these an ingredient is left out, too
     "clutter": ("augmentation", "unlabelled-images"),  # it is made of the latter, and is a kind of augmentation
 }
 WARM_UP_STEPS = 100  # the first steps, in which the mutual information has no weight
+AVERAGING = 9  # the teacher averages over about the last of so many parts of the steps so far
 
 
 @dataclass
@@ -212,7 +213,7 @@ def pseudo_label_loss(logits, probabilities, confidence):
 
 
 def unsupervised_loss(logits, real):
-    """Binary cross-entropy of D(x) = Z / (Z + 1), from logits (n, K), with "real" or "generated"; a number."""
+    """Binary cross-entropy of D(x) = Z / (Z + 1), from logits (n, K), with the target 1 if `real`, else 0; a scalar."""
     target = ops.full((logits.shape[0], 1), float(real))
     return ops.mean(keras.losses.binary_crossentropy(target, custom_activation(logits)))
 
@@ -244,7 +245,7 @@ class TunedSGAN(Training):
         self.discriminator = keras.Model(classifier.input, logits, name="discriminator")
         self.c_model = keras.models.clone_model(classifier)  # the teacher
         self.c_model.set_weights(classifier.get_weights())
-        self.c_model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        self.c_model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])  # for evaluate() only
         self.labelled = [on_device(values) for values in labelled]
         self.unlabelled = [on_device(unlabelled_images)]
 
@@ -331,7 +332,7 @@ class TunedSGAN(Training):
     def update_teacher(self):
         """Move the teacher's weights towards the discriminator's, by less and less as steps are made."""
         step = ops.cast(self.d_optimizer.iterations, "float32")
-        keep = step / (step + 9) if "teacher" in self.ingredients else 0
+        keep = step / (step + AVERAGING) if "teacher" in self.ingredients else 0
         for average, weight in zip(self.c_model.trainable_weights, self.discriminator.trainable_weights):
             average.assign(keep * average + (1 - keep) * weight)
 

@@ -1,5 +1,7 @@
 """sgan/studies/own_data.py: folds, the exact McNemar test, and the whole command."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -51,23 +53,23 @@ def test_held_out_images_are_not_trained_on_in_any_way(monkeypatch, small_datase
     seen = []
 
     class Watched(own_data.TunedSGAN):
-        def __init__(self, settings, labelled, unlabelled_images, *others):
-            seen.append((len(labelled[0]), {image.tobytes() for image in unlabelled_images}))
-            super().__init__(settings, labelled, unlabelled_images, *others)
+        def __init__(self, settings, labelled, unlabelled_images, n_classes, steps):
+            seen.append((len(labelled[0]), {image.tobytes() for image in unlabelled_images}, steps))
+            super().__init__(settings, labelled, unlabelled_images, n_classes, steps)
 
     monkeypatch.setattr(own_data, "TunedSGAN", Watched)
-    monkeypatch.setattr(own_data.TunedSettings, "steps_per_epoch", 2)
     rows, held_out = np.arange(0, 100, 2), np.arange(0, 100, 10)
-    predicted = own_data.train_and_predict(own_data.TunedSettings(), 1, small_dataset, rows, held_out)
-    (n_labelled, unlabelled), = seen
-    assert predicted.shape == (10,) and n_labelled == 40
+    tuned = own_data.TunedSettings(epochs=2, steps_per_epoch=1)
+    predicted = own_data.train_and_predict(tuned, small_dataset, rows, held_out)
+    (n_labelled, unlabelled, steps), = seen
+    assert predicted.shape == (10,) and n_labelled == 40 and steps == 2
     assert not {small_dataset.train_images[row].tobytes() for row in held_out} & unlabelled
 
 
 @pytest.mark.slow
 def test_the_command_compares_both_trainings_on_every_labelled_image(monkeypatch, capsys, small_digits):
-    monkeypatch.setattr(own_data.TunedSettings, "steps_per_epoch", 2)
     monkeypatch.setattr(own_data, "FOLDS", 2)
+    monkeypatch.setattr(own_data, "TunedSettings", functools.partial(own_data.TunedSettings, steps_per_epoch=2))
     main(["--data", str(small_digits), "--labels", "20", "--epochs", "1"])
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("fold ") for line in lines) == 4
@@ -80,13 +82,14 @@ def test_how_the_data_were_read_is_said_and_settings_reach_both_trainings(monkey
     monkeypatch.setattr(own_data, "train_and_predict", lambda tuned, *_: trained.append(tuned) or _[-1] % 2)
     names = np.array(["cat", "dog"])[np.arange(20) % 2]
     np.savez(tmp_path / "named.npz", x_train=small_dataset.train_images[:20], y_train=names)
-    main(["--data", str(tmp_path / "named.npz"), "--labels", "all", "--batch-size", "6", "--images", "other"])
+    main(["--data", str(tmp_path / "named.npz"), "--labels", "all", "--batch-size", "6", "--images", "other",
+          "--epochs", "3"])
     output = capsys.readouterr().out
     assert "Data: the 2 classes are cat, dog\n" in output and output.count("10 right") == 4
-    assert len(trained) == 10 and {(each.batch_size, each.images) for each in trained} == {(6, "other")}
+    assert len(trained) == 10 and {(each.epochs, each.batch_size, each.images) for each in trained} == {(3, 6, "other")}
     assert {each.without for each in trained} == {"nothing", "unlabelled-images"}
 
 
-def test_a_validation_split_is_refused(small_digits):
-    with pytest.raises(InputError, match="each fold is held out already"):
+def test_a_validation_split_is_no_option_as_each_fold_is_held_out_already(small_digits):
+    with pytest.raises(InputError, match="unrecognized arguments: --validation-split"):
         main(["--data", str(small_digits), "--validation-split", "0.2"])

@@ -5,7 +5,8 @@
 
 Times, in alternation in one process, a step of `SGAN` and one of `TunedSGAN`. The curve of a tuned run is drawn over
 its own seconds since its process began, without its evaluations; that of the tutorial's model, the default run with
-label seed 0, over steps times the seconds a step measured here. Writes results/time_to_accuracy.csv and .png.
+label seed 0, over steps times the seconds a step measured here. Reads the runs in RESULTS, and writes
+RESULTS/time_to_accuracy.csv and .png.
 """
 
 import sys
@@ -27,7 +28,7 @@ from matplotlib.figure import Figure
 from sgan.benchmarks.timing import median_seconds
 from sgan.command_line import ArgumentParser, InputError, run_command
 from sgan.data import MNIST_FINGERPRINT
-from sgan.files import write_csv, written_whole
+from sgan.files import check_writable, expand, write_csv, written_whole
 from sgan.run_folder import versions
 from sgan.studies.published import EPOCH_STEPS, PUBLISHED_TUTORIAL
 from sgan.studies.results import read_results
@@ -37,7 +38,6 @@ from sgan.training_loop import set_up_device
 from sgan.tuned import RECIPE, TunedSettings, TunedSGAN
 from sgan_mnist import SGAN, Settings
 
-RESULTS = Path(__file__).parents[2] / "results"
 PUBLISHED_STEPS = 12 * EPOCH_STEPS  # after which the tutorial's published model had PUBLISHED_TUTORIAL
 ROUNDS, STEPS = 9, 10
 
@@ -92,15 +92,17 @@ def save_picture(tutorial, histories, path):
 def main(argv=None):
     """Time a step of both, draw the picture, and write and print the table."""
     parser = ArgumentParser(prog="python -m sgan.benchmarks.time_to_accuracy", description=__doc__.split("\n")[0])
-    parser.parse_args(argv)
+    parser.add_argument("--results", type=expand, default="results", metavar="FOLDER", help="(default: %(default)s)")
+    folder = parser.parse_args(argv).results
+    check_writable(folder)
     device = set_up_device()
-    results = read_results(RESULTS)
+    results = read_results(folder)
     histories = tuned_histories(results)
     if len(histories) < 2:
-        raise InputError(f"{RESULTS}: fewer than two tuned runs at 100 labels with more than one thread each")
+        raise InputError(f"{folder}: fewer than two tuned runs at 100 labels with more than one thread each")
     default_run = results.get(Run().identity(MNIST_FINGERPRINT))
     if not default_run or default_run["error"]:
-        raise InputError(f"{RESULTS}: the default run with label seed 0 is not there")
+        raise InputError(f"{folder}: the default run with label seed 0 is not there")
     times = step_seconds()
     published = PUBLISHED_STEPS * times["tutorial"]
     rows = [{"what": f"seconds a step, {name}", "value": round(value, 4)} for name, value in times.items()]
@@ -112,8 +114,8 @@ def main(argv=None):
         rows.append({"what": "seconds of the whole run, without its evaluations", "value": history[-1]["seconds"]})
     rows += [{"what": name, "value": value} for name, value in {"device": device, **versions()}.items()]
     tutorial = [(row["step"] * times["tutorial"], 100 * row["test_accuracy"]) for row in default_run["history"]]
-    write_csv(RESULTS / "time_to_accuracy.csv", rows)
-    save_picture(tutorial, histories, RESULTS / "time_to_accuracy.png")
+    write_csv(folder / "time_to_accuracy.csv", rows)
+    save_picture(tutorial, histories, folder / "time_to_accuracy.png")
     for row in rows:
         print(f"{row['what']}: {row['value']}")
 

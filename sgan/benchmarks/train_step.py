@@ -12,7 +12,7 @@ Times, in alternation (A B C D A B C D ...), so that all suffer alike from whate
     step, plain convolutions      the same without fast_convolution.py
     matrix product                4096 x 2048 by 2048 x 2048, float32: the best that these cores can do
 
-and measures the four updates, evaluation, memory and the way to the first step. Writes results/train_step.csv. The long
+and measures the four updates, evaluation, memory and the way to the first step. Writes RESULTS/train_step.csv. The long
 form is for a CPU: its two processes would both want a GPU's memory.
 """
 
@@ -38,8 +38,6 @@ if __name__ == "__main__":
 from sgan.benchmarks.timing import median_seconds, step_function
 from sgan.command_line import ArgumentParser, run_command
 from sgan.startup import quiet_stderr
-
-ROOT = Path(__file__).parents[2]
 
 # Multiplications and additions of a step, from the layers of the tutorial's models: the generator takes 139.6 MFLOP an
 # image forward, the discriminator 19.6; backward costs twice that, or once where only the inputs' gradient is needed:
@@ -150,13 +148,13 @@ def loop_with_defaults(connection):
 # --- in this process ---
 
 
-def make_sgan(images, batch_size=100):
+def make_sgan(images):
     """The tutorial's SGAN on the images, the first 100 of them labelled."""
     import numpy as np
 
     from sgan_mnist import SGAN, Settings
 
-    return SGAN(Settings(batch_size=batch_size), (images[:100], np.arange(100) % 10), images, n_classes=10)
+    return SGAN(Settings(), (images[:100], np.arange(100) % 10), images, n_classes=10)
 
 
 def time_steps(rounds):
@@ -220,22 +218,6 @@ def line_to_paste(rounds):
             f"(median of {rounds} calls of {several} steps, {training.batch_size} images each)")
 
 
-def count_calls(training, steps):
-    """How often `fit` calls the device in so many steps: each time on a CPU, seldom on a GPU."""
-    import keras
-
-    from sgan.training_loop import largest_common_divisor, step_numbers
-
-    counts = {}
-    for device, several in (("CPU", 1), ("GPU", largest_common_divisor(steps))):
-        calls = []
-        training.compile(optimizer=None, steps_per_execution=several)
-        counter = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: calls.append(batch))  # noqa: B023
-        training.fit(step_numbers(steps), shuffle=False, verbose=0, callbacks=[counter])
-        counts[device] = len(calls)
-    return counts
-
-
 def time_updates(training, rounds):
     """Median seconds of each of the four updates, compiled alone."""
     import tensorflow as tf
@@ -274,12 +256,18 @@ def main(argv=None):
     parser = ArgumentParser(prog="python -m sgan.benchmarks.train_step", description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few rounds and fewer images: a smoke run")
     parser.add_argument("--line", action="store_true", help="only how fast sgan_mnist.py trains here: a line to paste")
+    parser.add_argument("--results", type=Path, default="results", metavar="FOLDER", help="(default: %(default)s)")
     args = parser.parse_args(argv)
     quick = args.quick
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     if args.line:
         print(line_to_paste(rounds=1 if quick else 15))
         return
+    from sgan.files import check_writable, expand, write_csv
+
+    results = expand(args.results)
+    if not quick:
+        check_writable(results)
     rows = []
 
     def report(name, value, unit, remark=""):
@@ -315,20 +303,15 @@ def main(argv=None):
     for size, median in taken.items():
         report(f"evaluation of {n} images, batches of {size}", median, "s")
     report(f"evaluation: batches of {default}, ours / the best", taken[default] / min(taken.values()), "times")
-    import numpy as np
-
-    small = make_sgan(np.zeros((100, 4, 4, 1), "uint8"), batch_size=2)
-    for device, calls in count_calls(small, 600).items():
-        report(f"calls of the device in an epoch of 600 steps, {device}", calls, "calls", "(five numbers come back)")
 
     if not quick:
         import keras
         import tensorflow as tf
 
-        from sgan.files import write_csv
+        from sgan.training_loop import set_up_device
 
-        machine = f"{os.cpu_count()} cores {platform.machine()}, TensorFlow {tf.__version__}, Keras {keras.__version__}"
-        write_csv(ROOT / "results" / "train_step.csv", [*rows, {"measured": "machine", "value": machine, "unit": ""}])
+        machine = f"{set_up_device()}; TensorFlow {tf.__version__}, Keras {keras.__version__}"
+        write_csv(results / "train_step.csv", [*rows, {"measured": "machine", "value": machine, "unit": ""}])
 
 
 if __name__ == "__main__":

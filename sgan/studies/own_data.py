@@ -39,7 +39,7 @@ from sgan.tuned import TunedSettings, TunedSGAN, ingredients_of
 from sgan_mnist import select_supervised_samples
 
 FOLDS = 5
-LEVEL = 0.05  # a difference is believed where chance would make one as large less often than this
+SIGNIFICANCE_LEVEL = 0.05  # of the McNemar test
 TRAININGS = {"with the unlabelled images": "nothing", "without them": "unlabelled-images"}  # what is left out
 
 
@@ -52,13 +52,9 @@ class OwnDataSettings(DataSettings):
     batch_size: int = option(TunedSettings.batch_size, "unlabelled images a step", least=2)
     images: str = option("auto", "what they show: see python -m sgan.tuned --help",
                          choices=("auto", "strokes", "other"))
-    seed: int = option(0, "seed for weights, noise, order and folds", least=0)
+    seed: int = option(0, "seed for weights, batches, noise and folds", least=0)
+    validation_split: ClassVar = 0.0  # not an option: each fold is held out already
     COMMAND: ClassVar = "python -m sgan.studies.own_data"
-
-    def check(self):
-        super().check()
-        if self.validation_split:
-            raise InputError(f"--validation-split {self.validation_split}: each fold is held out already; leave it out")
 
 
 def make_folds(labels, seed):
@@ -84,11 +80,24 @@ def make_folds(labels, seed):
     return folds
 
 
-def train_and_predict(tuned, epochs, dataset, rows, held_out):
-    """Train with these `TunedSettings` on the labelled images `rows` but for those `held_out`, and predict the latter:
-    (n,) class numbers."""
+def train_and_predict(tuned, dataset, rows, held_out):
+    """Train the tuned SGAN on labelled images but for some that are held out, and predict these.
+
+    Args:
+        tuned: `TunedSettings`.
+        dataset: a `Dataset`; all its images but those held out serve as unlabelled ones.
+        rows: (n,) row numbers of the labelled training images.
+        held_out: (m,) those of `rows` that are predicted.
+
+    Returns:
+        (m,) class numbers.
+
+    Raises:
+        InputError: the training needs more memory than there is.
+        FloatingPointError: a loss is not finite.
+    """
     keras.utils.set_random_seed(tuned.seed)
-    steps = epochs * tuned.steps_per_epoch
+    steps = tuned.epochs * tuned.steps_per_epoch
     training_rows = np.setdiff1d(rows, held_out)
     labelled = dataset.train_images[training_rows], dataset.train_labels[training_rows]
     fold = dataset.set_apart(training_rows, held_out)
@@ -122,7 +131,7 @@ def verdict(right):
     (first, first_right), (second, second_right) = right.items()
     only_first, only_second, p = mcnemar(first_right, second_right)
     counts = f"right only {first}: {only_first}, only {second}: {only_second}; exact McNemar test, p = {p:.2g}"
-    if p >= LEVEL:
+    if p >= SIGNIFICANCE_LEVEL:
         return f"Too few images to tell which is better ({counts})."
     return f"The classifier is better {first if only_first > only_second else second} ({counts})."
 
@@ -157,16 +166,16 @@ def main(argv=None):
     print(f"Data: {dataset.name}, {len(dataset.train_images):,} training images, {len(rows):,} of them with their "
           "labels")
 
-    same = {name: getattr(settings, name) for name in ("batch_size", "images", "seed")}
+    same = {name: getattr(settings, name) for name in ("epochs", "batch_size", "images", "seed")}
     trainings = {name: TunedSettings(**same, without=without) for name, without in TRAININGS.items()}
     for name, tuned in trainings.items():
-        print(f"Training {name}: {', '.join(ingredients_of(tuned, dataset.train_images)) or 'labelled images only'}")
+        print(f"Training {name}: ingredients {', '.join(ingredients_of(tuned, dataset.train_images))}")
     began, done = time.perf_counter(), 0
     right = {name: np.zeros(len(rows), bool) for name in trainings}
     for fold in range(FOLDS):
         held_out = folds == fold
         for name, tuned in trainings.items():
-            predicted = train_and_predict(tuned, settings.epochs, dataset, rows, rows[held_out])
+            predicted = train_and_predict(tuned, dataset, rows, rows[held_out])
             right[name][held_out] = predicted == labels[held_out]
             done += 1
             left = (time.perf_counter() - began) / done * (2 * FOLDS - done)

@@ -89,7 +89,7 @@ class Run:
     label_seed: int | str = option(0, "the label split: which images keep their labels; 'first': the first ones of "
                                       "each class, and only images after the first --labels unlabelled, as in the "
                                       "second article", type=label_seed)
-    seed: int = option(0, "seed for weights, noise and order", least=0)
+    seed: int = option(0, "seed for weights, batches and noise", least=0)
     unlabelled: int | None = option(None, "unlabelled images (default: all)", least=1)
     without: str = option("nothing", f"leave ingredients of the tuned SGAN out, A,B,...: {', '.join(INGREDIENTS)}")
     steps: int | None = option(None, "default: the preset's; 2,000 for supervised-only", least=1)
