@@ -179,7 +179,7 @@ COMMANDS = {"sgan_mnist.py", "evaluate_classifier.py", "discriminator_variants.p
             "-m sgan.benchmarks.train_step", "-m sgan.benchmarks.time_to_accuracy",
             "-m sgan.benchmarks.digit_pictures", "-m sgan.benchmarks.kill_and_resume",
             "-m sgan.benchmarks.matrix_products"}
-DOCUMENTS = "README.md", "results/README.md"
+DOCUMENTS = "README.md", "results/README.md", "results/history.md"
 OPTION = r"(?<![\w-])--[a-z][a-z0-9-]*"
 
 
@@ -213,7 +213,7 @@ def options_of(run_script):
 def test_documents_give_each_command_only_its_own_options(document, options_of):
     text = read_document(document)
     commands = commands_in(text)
-    assert len(commands) > 5
+    assert len(commands) > 5 or document == "results/history.md"  # whose commands are for earlier commits
     for command, given in commands:
         own = options_of[command]
         if "--compare" in given:
