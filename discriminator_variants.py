@@ -14,9 +14,11 @@ The pictures need the Python package pydot and Graphviz; everything else works w
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,8 +31,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from sgan.command_line import ArgumentParser, run_command
-from sgan.files import expand, written_whole
+from sgan.command_line import ArgumentParser, InputError, run_command
+from sgan.files import expand, first_line, written_whole
 from sgan_mnist import (
     SGAN, Settings, compile_with_adam, custom_activation, define_discriminator, descend, discriminator_backbone
 )
@@ -265,7 +267,9 @@ def draw(variants, folder):
             for file_name, model in variant.pictures.items():
                 with written_whole(Path(folder) / file_name) as path:
                     keras.utils.plot_model(model, path, show_shapes=True, show_layer_names=True)
-    except (ImportError, AssertionError):  # Keras': no pydot, or no dot; pydot's: a dot that fails
+    except (ImportError, AssertionError) as error:  # Keras': no pydot, or no dot; pydot's: a dot that fails
+        if find_spec("pydot") and shutil.which("dot"):
+            raise InputError(f"--out {folder}: dot, which draws the pictures, fails: {first_line(error)}") from None
         print(
             "\nNo pictures: they need pydot (pip install pydot) and Graphviz "
             "(apt install graphviz, brew install graphviz or winget install graphviz)."

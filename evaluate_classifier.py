@@ -30,7 +30,7 @@ from sgan.command_line import (
 from sgan.data import load_real_samples
 from sgan.digit_reading import read_digit
 from sgan.evaluation import predict_classes, scale_images
-from sgan.files import expand, read_json, write_csv, written_whole
+from sgan.files import check_writable, expand, read_json, write_csv, written_whole
 from sgan.image_folder import is_hidden
 from sgan.pictures import SUFFIXES, fit, open_picture, to_grey_or_rgb
 from sgan.safe_loading import batch_size_of, load_classifier, read_about
@@ -257,6 +257,8 @@ def predict(model, names, files, read, csv_path=None, hint=False):
     if csv_path and rows:
         write_csv(csv_path, sorted(rows, key=lambda row: float(row["probability"])))
         print(f"Saved: {printable(csv_path)}, {len(rows)} of {len(files)} pictures, the least confident first")
+    elif csv_path:
+        complain(f"{csv_path}: not written, as no picture could be read")
     return len(rows)
 
 
@@ -281,7 +283,7 @@ def parse_arguments(argv):
     parser.add_argument("--invert", action="store_true",
                         help="the pictures show dark ink on light paper (otherwise found out, except with --whole)")
     args = parser.parse_intermixed_args(argv)
-    if args.predict and (args.data or args.confusion):
+    if args.predict and (args.data is not None or args.confusion):
         parser.error("--predict only reads pictures: it goes without --data and --confusion")
     for name in ("csv", "whole", "invert"):
         if getattr(args, name) and not args.predict:
@@ -316,7 +318,7 @@ def measure_models(models, args):
         print(f"Model: {printable(path)}")
         shape = model.input_shape[1:]
         about = read_about(path, model)
-        source = args.data or data_source(path, about and about["run"])
+        source = data_source(path, about and about["run"]) if args.data is None else args.data
         if (source, shape) != loaded:
             data, loaded = load_real_samples(source, shape[:2], shape[2]), (source, shape)
             for note in data.notes:
@@ -338,6 +340,8 @@ def main(argv=None):
     warnings.filterwarnings("ignore", "The structure of `inputs`")  # said of files of Keras 2
     files = find_pictures(args.predict) if args.predict else []
     models = {path: load_classifier(path) for path in args.models or [newest_classifier(Settings.out)]}
+    for path in filter(None, (args.csv, args.confusion)):
+        check_writable(path.parent)
     if args.predict:
         if not classify_pictures(models, files, args):
             sys.exit(2)

@@ -1,6 +1,7 @@
 """Command lines: options from a dataclass of settings, and errors as one line on standard error."""
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -137,7 +138,8 @@ def run_command(main):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:
-        message = f"{error.strerror}: {error.filename}" if error.filename and error.strerror else error
+        place = error.filename or (error.errno == errno.ENOSPC and "standard output")  # files of ours have names
+        message = f"{error.strerror}: {place}" if place and error.strerror else error
         status = 2
     except FloatingPointError as error:
         message, status = error, 1

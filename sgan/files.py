@@ -82,7 +82,7 @@ def written_whole(path):
     path = Path(path)
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: is a folder, a pipe or a device, and is not replaced by a file; give another name")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
     temporary.unlink(missing_ok=True)  # a killed process has left it, or it is a link or a pipe
     try:
@@ -93,15 +93,29 @@ def written_whole(path):
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError) and not error.filename:
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             raise OSError(error.errno, error.strerror or str(error), str(path)) from None
         raise
 
 
 def check_writable(folder):
-    """Make a folder, if need be, and a file in it that is gone at once. Raises OSError where that cannot be done."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    tempfile.TemporaryFile(dir=folder).close()
+    """Make a folder, if need be, and a file in it that is gone at once.
+
+    Raises InputError where it is no folder, and OSError where nothing can be written there.
+    """
+    make_folder(folder)
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from None
+
+
+def make_folder(path):
+    """Make a folder and those above it, where they are not there. Raises InputError where one of them is no folder."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"{path}: is not a folder, or is in something that is none; give another name") from None
 
 
 def flush_to_disk(path):

@@ -40,7 +40,12 @@ def locked(path):
     cannot be locked.
     """
     while True:
-        file = open(path, "a", opener=open_itself)
+        try:
+            file = open(path, "a", opener=open_itself)
+        except OSError as error:
+            if os.path.lexists(path) and (os.path.islink(path) or not os.path.isfile(path)):
+                raise OSError(error.errno, "what is here is no lock file; remove it", str(path)) from None
+            raise
         try:
             take(file)
         except OSError as error:

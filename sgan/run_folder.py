@@ -29,7 +29,7 @@ import matplotlib
 import numpy as np
 import tensorflow as tf
 
-from sgan.command_line import ArgumentParser, InputError, add_options, check_values, flag
+from sgan.command_line import ArgumentParser, InputError, add_options, check_values, flag, printable
 from sgan.data import default_labels, split_validation
 from sgan.files import expand, first_line, read_json, read_text, write_csv, written_whole
 from sgan.lock import is_held, locked
@@ -174,8 +174,7 @@ class RunFolder:
         if not labelled or labelled & validating:
             raise InputError(f"--resume: in {self.path / 'run.json'} no image is labelled, or one both labelled and "
                              "validating")
-        if data["warning"]:
-            print(data["warning"], file=sys.stderr)
+        print_warning(data["warning"])
         self.record.pop("final", None)
         self.record["resumed"].append({"versions": versions(), "device": device})
 
@@ -190,8 +189,7 @@ class RunFolder:
         self.record["final"] = self.history[-1]
         self.save_record()
         print(f"Done: {self.path}")
-        if self.record["data"]["warning"]:
-            print(self.record["data"]["warning"], file=sys.stderr)
+        print_warning(self.record["data"]["warning"])
 
     # --- the state ---
 
@@ -252,6 +250,12 @@ class RunFolder:
         for variable, value in zip(variables.values(), values):
             variable.assign(value)
         self.history = history
+
+
+def print_warning(text):
+    """Print each line of a record's warning on standard error."""
+    for line in text.splitlines():
+        print(printable(line), file=sys.stderr)
 
 
 def state_of(training):
@@ -368,8 +372,8 @@ def start_run(settings_class, label_split, argv=None):
         try:
             yield settings, dataset, labelled, run
         except FloatingPointError as error:
-            raise FloatingPointError(f"{error}; the files of the last finished epoch are kept; "
-                                     "try a smaller --learning-rate") from None
+            kept = "the files of the last finished epoch are kept; " if run.history else ""
+            raise FloatingPointError(f"{error}; {kept}try a smaller --learning-rate, with another --out") from None
 
 
 def count(images):

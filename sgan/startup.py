@@ -1,9 +1,12 @@
 """The start of a script: quiet while TensorFlow is imported, whatever the machine's settings for Keras."""
 
 import contextlib
+import json
 import os
 import signal
 import sys
+import traceback
+from pathlib import Path
 
 
 def begin_script():
@@ -16,26 +19,49 @@ def begin_script():
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `run_command` takes over
     if sys.stderr is None:  # closed: the next file that is opened would get its number, and TensorFlow's lines
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    refused = None
+    settings = Path(os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras")), "keras.json")
+    if fault := fault_of(settings):
+        refuse(f"{settings}: Keras cannot use these settings ({fault}); correct or delete them")
+    message = None
     with quiet_stderr():
         try:
             import keras
             import tensorflow as tf
 
             tf.config.list_physical_devices("GPU")  # looks for GPUs, which is when TensorFlow complains about them
-        except (AssertionError, AttributeError, ImportError, TypeError, ValueError) as error:
-            settings = os.path.join(os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras")), "keras.json")
-            package_missing = isinstance(error, ImportError) and "NNX" not in str(error)
-            if package_missing or not os.path.exists(settings):
+        except (AttributeError, ImportError, TypeError, ValueError) as error:
+            place = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+            if "NNX" in str(error) or place.parts[-2:] == ("backend", "config.py"):  # where Keras reads its settings
+                message = f"{settings}: Keras cannot use these settings ({error}); correct or delete them"
+            elif isinstance(error, ImportError):
                 raise
-            refused = f"{settings}: Keras cannot use these settings ({error}); correct or delete them"
-    if refused:
-        print(refused, file=sys.stderr)
-        sys.exit(2)
+            else:
+                message = f"TensorFlow and Keras cannot be imported: {error}"
+    if message:
+        refuse(message)
     tf.get_logger().setLevel("ERROR")  # it warns of programs that compile many functions, as ten trainings do
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
+
+
+def fault_of(settings):
+    """Why Keras cannot read its file of settings, or None: one that is no JSON counts as empty."""
+    try:
+        if settings.exists() and (not settings.is_file() or settings.stat().st_size > 2**20):
+            return "no file, or a large one"
+        json.loads(settings.read_text() if settings.exists() else "{}")
+    except (OSError, RecursionError) as error:
+        return getattr(error, "strerror", None) or error
+    except ValueError:
+        return None
+    return None
+
+
+def refuse(message):
+    """End the script with one line on standard error and exit status 2."""
+    print(message, file=sys.stderr)
+    sys.exit(2)
 
 
 @contextlib.contextmanager

@@ -49,6 +49,28 @@ def test_digits_of_another_kind_are_refused(arrays, message, tmp_path):
         digit_pictures.main(["--data", str(tmp_path / "own.npz")])
 
 
+def test_digits_without_ink_or_label_are_left_out_and_other_classes_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(digit_pictures, "KINDS", {"plain": {}})
+    monkeypatch.setattr(digit_pictures, "photograph", lambda digit, rng: digit)
+    read = []
+    monkeypatch.setattr(digit_pictures, "read_kind",
+                        lambda model, pictures, labels: read.extend(zip(pictures, labels)) or (1, 0, pictures))
+    images, labels = np.zeros((40, 28, 28), "uint8"), np.arange(40) % 10
+    images[:20, 5, 5] = 255
+    labels[10:20] = -1
+    path = tmp_path / "own.npz"
+    np.savez(path, x_train=images, y_train=np.arange(40) % 10, x_test=images, y_test=labels)
+    digit_pictures.main(["--data", str(path), "--results", str(tmp_path), "--number", "50"])
+    assert len(read) == 50 and all(picture.max() == 255 for picture, _ in read)
+    assert {label for _, label in read} <= set(range(10))
+    for arrays, said in ({"x_test": images // 3}, "no labelled images with ink"), ({"y_train": labels % 5}, "5 classes"):
+        np.savez(path, **{"x_train": images, "y_train": np.arange(40) % 10, "x_test": images,
+                          "y_test": np.arange(40) % 5, **arrays})
+        with pytest.raises(InputError, match=said):
+            digit_pictures.main(["--data", str(path), "--results", str(tmp_path / "new")])
+    assert not list((tmp_path / "new").iterdir())
+
+
 def test_medians_leave_the_first_round_out(monkeypatch):
     clock, calls = iter([0, 90, 90, 190, 200, 201, 300, 304, 400, 403, 500, 506, 600, 602, 700, 705]), []
     monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))

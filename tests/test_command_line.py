@@ -101,7 +101,8 @@ def test_names_are_shown_on_one_line_without_control_characters():
 
 @pytest.mark.parametrize("error, line, status", [
     (InputError("wrong\ndata"), "wrong data", 2), (OSError(28, "No space left", "a.h5"), "No space left: a.h5", 2),
-    (OSError("strange"), "strange", 2), (FloatingPointError("diverged"), "diverged", 1),
+    (OSError("strange"), "strange", 2), (OSError(28, "No space left"), "No space left: standard output", 2),
+    (FloatingPointError("diverged"), "diverged", 1),
     (KeyboardInterrupt(), "interrupted", 130), (KeyboardInterrupt("go on"), "go on", 130),
 ])
 def test_what_a_user_can_mend_is_one_line_and_a_status(error, line, status, monkeypatch, capsys):

@@ -318,6 +318,17 @@ def test_command_without_graphviz_says_what_to_install(tmp_path, run_script):
     assert not list(tmp_path.rglob("*.png"))
 
 
+def test_a_dot_that_fails_is_not_called_missing(tmp_path, monkeypatch, variants):
+    def failing(*_, **__):
+        raise AssertionError("dot returned code: 1")
+    monkeypatch.setattr(dv.keras.utils, "plot_model", failing)
+    monkeypatch.setattr(dv, "find_spec", lambda name: name)
+    monkeypatch.setattr(dv.shutil, "which", lambda name: name)
+    with pytest.raises(InputError, match="dot, which draws the pictures, fails: dot returned code: 1"):
+        dv.draw(variants, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_compare_starts_the_study_of_the_variants_from_wherever_it_is_called(tmp_path, run_script, digits_file):
     """It is python -m sgan.studies variants; a relative --data stays relative to the user's folder."""

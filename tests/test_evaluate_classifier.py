@@ -208,6 +208,8 @@ def test_pictures_of_channels_that_no_file_has(tmp_path):
 def test_flags_that_do_not_go_together(model_file):
     for other in (["--data", "synthetic"], ["--confusion", "c.png"]):
         assert "--predict only reads pictures" in refusal(model_file, "--predict", "3.png", *other)
+    assert "--predict only reads pictures" in refusal(model_file, "--predict", "3.png", "--data", "")
+    assert "--data: is empty" in refusal(model_file, "--data", "")
     assert "--invert goes with --predict" in refusal(model_file, "--invert")
     assert "one model at a time" in refusal(model_file, model_file, "--confusion", "c.png")
     assert "must end in .png" in refusal(model_file, "--confusion", "c.xyz")

@@ -12,7 +12,9 @@ from PIL import Image
 
 from sgan import files
 from sgan.command_line import InputError
-from sgan.files import MOST_TEXT, expand, first_line, read_json, regular_file, save_model, write_csv, written_whole
+from sgan.files import (
+    MOST_TEXT, check_writable, expand, first_line, read_json, regular_file, save_model, write_csv, written_whole
+)
 from sgan.plots import save_image_grid, save_training_curves
 
 
@@ -48,6 +50,28 @@ def test_an_error_of_the_system_names_the_file_that_was_to_be_written(tmp_path):
     with pytest.raises(OSError) as caught, written_whole(tmp_path / "a.txt"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "a.txt"))
+    with pytest.raises(OSError) as caught, written_whole(tmp_path / "a.txt") as temporary:
+        raise OSError(errno.EROFS, "Read-only file system", str(temporary))
+    assert (caught.value.errno, caught.value.filename) == (errno.EROFS, str(tmp_path / "a.txt"))
+
+
+def test_a_file_where_a_folder_should_be_is_named(tmp_path):
+    (tmp_path / "file").write_text("of the user")
+    for folder in tmp_path / "file", tmp_path / "file" / "more":
+        with pytest.raises(InputError, match=f"{folder}: is not a folder"):
+            check_writable(folder)
+        with pytest.raises(InputError, match=f"{folder}: is not a folder"), written_whole(folder / "a.txt"):
+            pytest.fail("written")
+    assert (tmp_path / "file").read_text() == "of the user"
+
+
+def test_a_folder_that_cannot_be_written_is_named_and_no_temporary_file(tmp_path, monkeypatch):
+    def refuse(dir):
+        raise OSError(errno.EROFS, "Read-only file system", f"{dir}/tmp123")
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(OSError) as caught:
+        check_writable(tmp_path)
+    assert caught.value.filename == str(tmp_path)
 
 
 def test_what_is_renamed_is_on_the_disk_before(tmp_path, monkeypatch):

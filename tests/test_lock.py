@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -66,6 +67,15 @@ def test_a_file_system_that_cannot_lock_is_not_called_another_process(tmp_path, 
             locked(tmp_path / "lock"):
         pass
     assert not isinstance(refusal.value, BlockingIOError) and refusal.value.filename == str(tmp_path / "lock")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+@pytest.mark.parametrize("put", [os.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
+def test_what_is_no_lock_file_is_to_be_removed(tmp_path, put):
+    put(tmp_path / "lock")
+    with pytest.raises(OSError, match="what is here is no lock file; remove it") as refusal, locked(tmp_path / "lock"):
+        pass
+    assert refusal.value.filename == str(tmp_path / "lock") and os.path.lexists(tmp_path / "lock")
 
 
 def test_a_lock_that_was_replaced_is_not_held_any_more_and_left_to_its_new_owner(tmp_path):

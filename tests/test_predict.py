@@ -232,6 +232,21 @@ def test_other_classifiers_of_such_images_see_the_whole_picture(digit_means, pag
     assert {row["class"] for row in table(tmp_path / "a.csv")} <= set("abcdefghij")
 
 
+def test_a_table_of_nothing_is_not_written_which_is_said(shades, tmp_path, capsys):
+    (tmp_path / "a.png").write_text("no picture")
+    (tmp_path / "old.csv").write_text("of another time")
+    assert run(shades, "--predict", tmp_path / "a.png", "--csv", tmp_path / "old.csv") == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == f"{tmp_path / 'old.csv'}: not written, as no picture could be read"
+    assert (tmp_path / "old.csv").read_text() == "of another time"
+
+
+def test_a_table_that_cannot_be_written_is_refused_before_anything_is_read(shades, folder, tmp_path, capsys):
+    (tmp_path / "file").write_text("of the user")
+    assert "is not a folder" in refusal(shades, "--predict", folder, "--csv", tmp_path / "file" / "a.csv")
+    assert capsys.readouterr().out == ""
+
+
 def test_a_blank_page_is_not_guessed(digit_means, pages, tmp_path, capsys):
     path = nearest(digit_means, describe_classifier(synthetic_digits(10, 10), RECORD), tmp_path / "c_model.h5")
     Image.new("L", (300, 200), 220).save(pages / "blank.png")

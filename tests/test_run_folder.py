@@ -177,10 +177,24 @@ def test_a_run_that_diverges_stops_at_once_and_keeps_its_files(copied_run):
     state[kernel] = np.full_like(state[kernel], np.inf)  # as after a step that was too long
     np.savez(copied_run / "state.npz", **state)
     before = bytes_of(copied_run)
-    with pytest.raises(FloatingPointError, match=r"diverged: c_loss is nan at step 7 \(epoch 4\)"):
+    with pytest.raises(FloatingPointError, match=r"diverged: c_loss is nan at step 7 \(epoch 4\); the files of the "
+                                                 "last finished epoch are kept; try a smaller .*, with another --out"):
         resume(copied_run, "--epochs", "5")
     after = bytes_of(copied_run)
     assert {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)} <= {"run.json"}
+
+
+def test_a_run_that_diverges_in_its_first_epoch_has_no_files_to_speak_of(small_digits, tmp_path):
+    with pytest.raises(FloatingPointError, match=r"\(epoch 1\); try a smaller --learning-rate, with another --out"):
+        main(["--data", str(small_digits), "--out", str(tmp_path / "run"), "--learning-rate", "1e30", *map(str, SMALL)])
+
+
+def test_a_warning_in_a_record_does_not_reach_the_terminal_raw(copied_run, capsys):
+    record = json.loads((copied_run / "run.json").read_text())
+    record["data"]["warning"] = "one\ntwo \x1b[31m"
+    (copied_run / "run.json").write_text(json.dumps(record))
+    resume(copied_run)
+    assert capsys.readouterr().err.splitlines()[:2] == ["one", "two \\x1b[31m"]
 
 
 def test_a_resumed_run_makes_the_pictures_that_a_kill_left_out(copied_run):

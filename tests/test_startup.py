@@ -159,14 +159,27 @@ def test_the_tuned_sgan_runs_by_its_path(run_script, tmp_path):
 
 
 @pytest.mark.parametrize("settings", [
-    "[]", '{"floatx": "float7"}', '{"image_data_format": 3}', '{"nnx_enabled": true}'  # which needs another package
+    "[]", '{"floatx": "float7"}', '{"image_data_format": 3}', '{"nnx_enabled": true}',  # which needs another package
+    pytest.param(100_000 * "[", id="nested"), pytest.param("[" + 2**20 * " " + "]", id="large"), "a folder", "a pipe",
 ])
 def test_settings_that_keras_cannot_use_are_named(run_script, tmp_path, settings):
-    (tmp_path / "keras.json").write_text(settings)
+    path = tmp_path / "keras.json"
+    if settings == "a folder":
+        path.mkdir()
+    elif settings == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.write_text(settings)
     status, output, errors = run_script("sgan_mnist.py", "--help", KERAS_HOME=str(tmp_path))
     assert (status, output) == (2, "")
     (line,) = errors
     assert line.startswith(f"{tmp_path / 'keras.json'}: Keras cannot use these settings (")
+
+
+def test_another_setting_that_stops_the_import_is_not_blamed_on_keras(run_script):
+    status, output, (line,) = run_script("sgan_mnist.py", "--help", MPLBACKEND="foo")
+    assert (status, output) == (2, "")
+    assert line.startswith("TensorFlow and Keras cannot be imported: ") and "'foo'" in line and "keras.json" not in line
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="for a shell of Unix")

@@ -65,7 +65,13 @@ def test_other_data_of_the_same_name_keep_their_rows(digits, tmp_path):
     assert len(rows) == 6 and len({row["fingerprint"] for row in rows}) == 2 and {row["data"] for row in rows} == {"x"}
 
 
-@pytest.mark.parametrize("content", [b"foo,bar\n1,2\n", b"", b"data,labels\n", b"\xff"])
+HEADER = ",".join(baselines.COLUMNS).encode()
+
+
+@pytest.mark.parametrize("content", [
+    b"foo,bar\n1,2\n", b"", b"data,labels\n", b"\xff", HEADER + b"\n1,2,3,4,5,6\n", HEADER + b"\n1,2,3,4,5,6,7,8\n",
+    pytest.param(HEADER + b"\n" + 200_000 * b"x", id="long"),
+])
 def test_another_table_is_refused_before_anything_is_computed(content, tmp_path, monkeypatch):
     monkeypatch.setattr(baselines, "load_real_samples", None)
     (tmp_path / "baselines.csv").write_bytes(content)

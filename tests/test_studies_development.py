@@ -23,6 +23,17 @@ def test_development_images_are_training_images_split_in_two(small_digits, tmp_p
         development.main([str(tmp_path / "split"), "--data", str(small_digits)])
 
 
+def test_data_of_which_nothing_is_left_to_train_or_to_measure_on_are_refused(tmp_path):
+    held_out = np.random.default_rng(development.SPLIT_SEED).permutation(30)[25:]
+    rare, unknown = np.zeros(30, int), np.arange(30) % 2
+    rare[held_out[0]], unknown[held_out] = 1, -1
+    for labels, said in (rare, "none is left of class 1 to train on"), (unknown, "none is left to measure on"):
+        np.savez(tmp_path / "few.npz", x_train=np.arange(30 * 64, dtype=np.uint8).reshape(30, 8, 8), y_train=labels)
+        with pytest.raises(InputError, match=said):
+            development.main([str(tmp_path / "development.npz"), "--data", str(tmp_path / "few.npz")])
+    assert not (tmp_path / "development.npz").exists()
+
+
 def test_a_long_tail_has_all_of_the_first_class_and_a_tenth_of_the_last(small_digits, tmp_path):
     long_tail.main([str(tmp_path / "tail.npz"), "--data", str(small_digits)])
     with np.load(small_digits) as whole, np.load(tmp_path / "tail.npz") as tail:

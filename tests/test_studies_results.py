@@ -253,6 +253,20 @@ def test_failed_runs_are_removed_from_both_places_and_no_others(results):
     assert new_files(results) == [] and all(left[each] == before[each] for each in left)
 
 
+def test_bytes_that_are_no_text_do_not_stop_the_removal_of_failed_runs(results):
+    for number in 5, 6:
+        path = write_result(results, hand_made(Run(seed=number), 0, error="of ?", final=None, history=[]))
+        path.write_bytes(path.read_bytes().replace(b"of ?", b"of \xff"))
+        if number == 5:
+            pack.pack(results)
+            packed = results / "runs" / "tutorial-sgan-mnist.jsonl"
+            packed.write_bytes(packed.read_bytes().replace(b"\\ufffd", b"\xff"))
+            assert b"\xff" in packed.read_bytes()
+    before = read_results(results)
+    pack.remove_failed(results, set(before))
+    assert {before[each]["settings"]["seed"] for each in before.keys() - read_results(results).keys()} == {5, 6}
+
+
 def test_retry_makes_failed_runs_again_wherever_they_are(results, monkeypatch):
     runs, made = [Run(seed=0), Run(seed=1), Run(seed=6)], []
     write_result(results, hand_made(runs[1], 0, error="diverged"))

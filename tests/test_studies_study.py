@@ -90,7 +90,10 @@ def test_runs_side_by_side_share_the_cores_unless_the_user_says_how_many_threads
     (["default", "--epochs", "2"], "--epochs or --steps: the study 'default' has no such choice"),
     (["article", "--epochs", "1", "--steps", "7"], "--steps: not allowed with argument --epochs"),
     (["tuned", "--presets", "article"], "no such choice, only --labels, .*--epochs or --steps"),
-    (["article", "--splits", "0"], "--splits: 0: must be at least 1"), (["other"], "invalid choice: 'other'"),
+    (["article", "--splits", "0"], "--splits: 0: must be at least 1"),
+    (["article", "--splits", "2147483647"], "--splits 2147483647: must be at most 1,000"),
+    (["article", "--labels", "3,"], "--labels: '3,': must be numbers from 1 on, with commas between them"),
+    (["other"], "invalid choice: 'other'"),
 ])
 def test_choices_that_a_study_does_not_have_are_refused(arguments, complaint):
     with pytest.raises(InputError, match=complaint):

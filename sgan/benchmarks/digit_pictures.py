@@ -207,6 +207,12 @@ def main(argv=None):
         raise InputError(f"--data {args.data}: has no test set; give --split train")
     if digits.shape[1:] != (28, 28, 1):
         raise InputError(f"--data {args.data}: its images are {digits.shape[1:]}, not digits like MNIST's, (28, 28, 1)")
+    if data.n_classes != c_model.output_shape[1]:
+        raise InputError(f"--data {args.data}: has {data.n_classes} classes, not the ten of digits")
+    usable = (labels >= 0) & (digits.max(axis=(1, 2, 3)) > 127)  # without ink there is nothing to read
+    digits, labels = digits[usable], labels[usable]
+    if not len(digits):
+        raise InputError(f"--data {args.data}: has no labelled images with ink, bright on a dark background")
     table, examples = [], {}
     for number, (kind, settings) in enumerate(KINDS.items()):
         rng = np.random.default_rng((number, args.split == "test"))

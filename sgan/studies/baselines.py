@@ -66,10 +66,14 @@ def read_rows(path):
     """The rows of a CSV that this script has written; none where there is none. Raises InputError for another file."""
     if not path.exists():
         return []
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
-    if reader.fieldnames != list(COLUMNS):
-        raise InputError(f"{path}: is not a table of this script; move it away, or name another --results")
-    return list(reader)
+    text = read_text(path)
+    try:
+        header, *rows = csv.reader(io.StringIO(text, newline=""))
+        if header != list(COLUMNS):
+            raise ValueError
+        return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    except (csv.Error, ValueError):
+        raise InputError(f"{path}: is not a table of this script; move it away, or name another --results") from None
 
 
 def main(argv=None):

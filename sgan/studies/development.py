@@ -45,7 +45,12 @@ def make_from_data(command, description, make, argv):
         raise InputError(f"{args.file}: is there already; delete it, or give another name")
     if args.data == "auto":
         raise InputError("--data auto: may or may not be MNIST; give mnist, synthetic, a folder or FILE.npz")
-    (train_images, train_labels), (test_images, test_labels) = make(load_real_samples(args.data))
+    dataset = load_real_samples(args.data)
+    (train_images, train_labels), (test_images, test_labels) = make(dataset)
+    missing = sorted(set(range(dataset.n_classes)) - set(train_labels.tolist()))
+    if missing or max(test_labels, default=-1) < 0:
+        purpose = f"of class {dataset.class_names[missing[0]]} to train on" if missing else "to measure on"
+        raise InputError(f"--data {args.data}: has too few labelled images: none is left {purpose}")
     with written_whole(args.file) as temporary:
         np.savez(temporary, x_train=train_images, y_train=train_labels, x_test=test_images, y_test=test_labels)
     print(f"written: {args.file}, {len(train_images)} training and {len(test_images)} test images")

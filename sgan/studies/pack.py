@@ -19,7 +19,7 @@ if __name__ == "__main__":
 
 from sgan.command_line import ArgumentParser, InputError, run_command
 from sgan.files import expand, written_whole
-from sgan.studies.results import parse_result, read_results, result_files
+from sgan.studies.results import lines_of, parse_result, read_results, result_files
 
 
 def packed_path(results, result):
@@ -51,12 +51,12 @@ def remove_failed(results, ids):
     """Remove the failed ones among the runs with these ids, so that they can be made again."""
     failed = {identity for identity, result in read_results(results).items() if identity in ids and result["error"]}
     for path in sorted(Path(results).glob("runs/*.jsonl")):
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = lines_of(path)
         kept = [line for line in lines if parse_result(line, path)["id"] not in failed]
         if len(kept) < len(lines):
             write_lines(path, kept)
     for path in Path(results).glob("new/*.json"):
-        if parse_result(path.read_text(encoding="utf-8"), path)["id"] in failed:
+        if parse_result(lines_of(path)[0], path)["id"] in failed:
             path.unlink()
 
 

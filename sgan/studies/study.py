@@ -35,6 +35,7 @@ from sgan.tuned import INGREDIENTS
 SHORT = {"tutorial": 2 * EPOCH_STEPS}  # steps of the SGAN where a study has many runs; other presets: their own number
 LABELS = (20, 50, 100, 200, 1000)
 ARTICLES = ("tutorial", "article")
+MOST_SPLITS = 1000  # months of work already
 
 # --------------------------------------------------------------------------------------------------------------
 # The studies: what to run, in the order in which it is done. Their arguments are the command's options.
@@ -142,8 +143,11 @@ count = at_least(int, 1)
 
 
 def counts(text):
-    """Numbers from 1 on, "20,100", as a tuple. Raises ValueError for anything else."""
-    return tuple(count(number) for number in text.split(","))
+    """Numbers from 1 on, "20,100", as a tuple. Raises ArgumentTypeError for anything else."""
+    try:
+        return tuple(count(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be numbers from 1 on, with commas between them") from None
 
 
 def article_names(text):
@@ -187,7 +191,7 @@ def main(argv=None):
     choices("--presets", type=article_names, metavar="P,…", help=", ".join(ARTICLES))
     choices("--labels", type=counts, metavar="N,…", help="numbers of labelled images")
     choices("--unlabelled", type=counts, metavar="N,…", help="numbers of unlabelled images, beside all of them")
-    choices("--splits", type=count, metavar="N", help="label splits")
+    choices("--splits", type=count, metavar="N", help=f"label splits, at most {MOST_SPLITS:,}")
     choices("--first-split", type=at_least(int, 0), metavar="N", help="the label seed of the first of them")
     length = parser.add_mutually_exclusive_group().add_argument
     length("--epochs", type=count, metavar="N", help=f"of each run, {EPOCH_STEPS} steps each")
@@ -195,6 +199,8 @@ def main(argv=None):
     args = vars(parser.parse_args(argv))
     name, results, jobs, data = (args.pop(key) for key in ("name", "results", "jobs", "data"))
     only_list, only_table, retry = (args.pop(key) for key in ("list", "table", "retry"))
+    if (args["splits"] or 0) > MOST_SPLITS:
+        raise InputError(f"--splits {args['splits']}: must be at most {MOST_SPLITS:,}")
     if epochs := args.pop("epochs"):
         args["steps"] = epochs * EPOCH_STEPS
     if name == "other-data" and data == "mnist":
