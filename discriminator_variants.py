@@ -269,7 +269,7 @@ def draw(variants, folder):
                     keras.utils.plot_model(model, path, show_shapes=True, show_layer_names=True)
     except (ImportError, AssertionError) as error:  # Keras': no pydot, or no dot; pydot's: a dot that fails
         if find_spec("pydot") and shutil.which("dot"):
-            raise InputError(f"--out {folder}: dot, which draws the pictures, fails: {first_line(error)}") from None
+            raise InputError(f"dot, which draws the pictures, fails: {first_line(error)}") from None
         print(
             "\nNo pictures: they need pydot (pip install pydot) and Graphviz "
             "(apt install graphviz, brew install graphviz or winget install graphviz)."

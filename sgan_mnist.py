@@ -206,7 +206,7 @@ def compile_with_adam(model, loss, settings, **options):
 def generate_real_samples(dataset, n_samples, seed):
     """Draw, with replacement, from `dataset`: images, uint8 (N, H, W, C), and labels (N,), if it has them.
 
-    Returns [images (n_samples, H, W, C) in [-1, 1], labels (n_samples,) if there are]; `seed` is a `SeedGenerator`.
+    Returns [images (n_samples, H, W, C) in [-1, 1], labels (n_samples,) if it has them]; `seed` is a `SeedGenerator`.
     """
     rows = keras.random.randint((n_samples,), 0, len(dataset[0]), seed=seed)
     images, *labels = (ops.take(values, rows, axis=0) for values in dataset)

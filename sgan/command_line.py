@@ -87,9 +87,6 @@ def printable(text):
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(text))
 
 
-interrupted = threading.Event()
-
-
 def complain(message):
     """Print a line on standard error, in place of a progress bar that is there."""
     print(("\r\33[K" if is_terminal(sys.stderr) else "") + printable(message), file=sys.stderr, flush=True)
@@ -109,6 +106,9 @@ def with_progress(items, n, what):
             bar = "=" * (30 * done // n)
             print(f"\r{what} [{bar:30}] {done}/{n}", end="\n" if done == n else "", file=sys.stderr, flush=True)
             shown = time.monotonic()
+
+
+interrupted = threading.Event()
 
 
 def interrupt(*_):

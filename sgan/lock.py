@@ -36,8 +36,8 @@ def open_itself(path, flags):
 def locked(path):
     """Hold the file `path` locked, and delete it at the end. Yields the open file.
 
-    Raises BlockingIOError where another process holds it, another OSError where it is a link or a pipe, or where files
-    cannot be locked.
+    Raises BlockingIOError where another process holds it, another OSError where it is a link, a folder or a
+    pipe, or where files cannot be locked.
     """
     while True:
         try:

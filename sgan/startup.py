@@ -19,7 +19,9 @@ def begin_script():
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `run_command` takes over
     if sys.stderr is None:  # closed: the next file that is opened would get its number, and TensorFlow's lines
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    settings = Path(os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras")), "keras.json")
+    home = os.path.expanduser("~")
+    home = os.environ.get("KERAS_HOME", os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras"))
+    settings = Path(os.path.expanduser(os.path.join(home, "keras.json")))  # as Keras finds it
     if fault := fault_of(settings):
         refuse(f"{settings}: Keras cannot use these settings ({fault}); correct or delete them")
     message = None
@@ -47,10 +49,12 @@ def begin_script():
 
 def fault_of(settings):
     """Why Keras cannot read its file of settings, or None: one that is no JSON counts as empty."""
+    if not os.path.exists(settings):
+        return None
     try:
-        if settings.exists() and (not settings.is_file() or settings.stat().st_size > 2**20):
+        if not settings.is_file() or settings.stat().st_size > 2**20:
             return "no file, or a large one"
-        json.loads(settings.read_text() if settings.exists() else "{}")
+        json.loads(settings.read_text())
     except (OSError, RecursionError) as error:
         return getattr(error, "strerror", None) or error
     except ValueError:

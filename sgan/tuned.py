@@ -83,7 +83,7 @@ NEEDS = {  # without one of these an ingredient is left out, too
     "clutter": ("augmentation", "unlabelled-images"),  # it is made of the latter, and is a kind of augmentation
 }
 WARM_UP_STEPS = 100  # the first steps, in which the mutual information has no weight
-AVERAGING = 9  # the teacher averages over about the last of so many parts of the steps so far
+AVERAGING = 9  # the teacher averages over about the last ninth of the steps so far
 
 
 @dataclass

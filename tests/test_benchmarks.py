@@ -63,7 +63,8 @@ def test_digits_without_ink_or_label_are_left_out_and_other_classes_refused(tmp_
     digit_pictures.main(["--data", str(path), "--results", str(tmp_path), "--number", "50"])
     assert len(read) == 50 and all(picture.max() == 255 for picture, _ in read)
     assert {label for _, label in read} <= set(range(10))
-    for arrays, said in ({"x_test": images // 3}, "no labelled images with ink"), ({"y_train": labels % 5}, "5 classes"):
+    for arrays, said in (({"x_test": images // 3}, "no labelled images with ink"),
+                         ({"y_train": np.arange(40) % 5}, "has 5 classes")):
         np.savez(path, **{"x_train": images, "y_train": np.arange(40) % 10, "x_test": images,
                           "y_test": np.arange(40) % 5, **arrays})
         with pytest.raises(InputError, match=said):

@@ -241,7 +241,7 @@ def test_a_table_of_nothing_is_not_written_which_is_said(shades, tmp_path, capsy
     assert (tmp_path / "old.csv").read_text() == "of another time"
 
 
-def test_a_table_that_cannot_be_written_is_refused_before_anything_is_read(shades, folder, tmp_path, capsys):
+def test_a_table_that_cannot_be_written_is_refused_before_any_picture_is_read(shades, folder, tmp_path, capsys):
     (tmp_path / "file").write_text("of the user")
     assert "is not a folder" in refusal(shades, "--predict", folder, "--csv", tmp_path / "file" / "a.csv")
     assert capsys.readouterr().out == ""

@@ -160,13 +160,15 @@ def test_the_tuned_sgan_runs_by_its_path(run_script, tmp_path):
 
 @pytest.mark.parametrize("settings", [
     "[]", '{"floatx": "float7"}', '{"image_data_format": 3}', '{"nnx_enabled": true}',  # which needs another package
-    pytest.param(100_000 * "[", id="nested"), pytest.param("[" + 2**20 * " " + "]", id="large"), "a folder", "a pipe",
+    pytest.param(100_000 * "[", id="nested"), pytest.param("{" + 2**20 * " " + "}", id="large"), "a folder", "a pipe",
 ])
 def test_settings_that_keras_cannot_use_are_named(run_script, tmp_path, settings):
     path = tmp_path / "keras.json"
     if settings == "a folder":
         path.mkdir()
     elif settings == "a pipe":
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("Windows has no such pipes")
         os.mkfifo(path)
     else:
         path.write_text(settings)

@@ -71,7 +71,7 @@ def read_rows(path):
         header, *rows = csv.reader(io.StringIO(text, newline=""))
         if header != list(COLUMNS):
             raise ValueError
-        return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+        return [dict(zip(COLUMNS, row, strict=True)) for row in rows if row]  # none: a blank line
     except (csv.Error, ValueError):
         raise InputError(f"{path}: is not a table of this script; move it away, or name another --results") from None
 
