@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
 from dataclasses import field, fields
 from pathlib import Path
 from typing import get_args
@@ -129,13 +128,17 @@ def run_command(main):
         if sys.stdout is None:
             raise InputError("standard output is closed; to see nothing, send it to /dev/null")
         sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be printable
-        main()
+        try:
+            main()
+        except SystemExit:  # after --help, too
+            sys.stdout.flush()
+            raise
         sys.stdout.flush()
         return
     except InputError as error:
         message, status = error, 2
     except BrokenPipeError:  # `... | head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop(sys.stdout)
         sys.exit(141)
     except OSError as error:
         place = error.filename or (error.errno == errno.ENOSPC and "standard output")  # files of ours have names
@@ -149,6 +152,18 @@ def run_command(main):
         signal.signal(signal.SIGINT, before)
     module = sys.modules["__main__"].__spec__  # None for a script that was run by its path
     script = module.name.removesuffix(".__main__") if module else Path(sys.argv[0]).name
-    with suppress(OSError):  # standard error may be full, too
-        print(printable(f"{script}: {' '.join(str(message).split())}"), file=sys.stderr)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        drop(sys.stdout)
+    try:
+        print(printable(f"{script}: {' '.join(str(message).split())}"), file=sys.stderr, flush=True)
+    except OSError:  # it may be full, too
+        drop(sys.stderr)
     sys.exit(status)
+
+
+def drop(stream):
+    """Throw away what a stream cannot write. Python would try again at the end, and exit with status 120."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

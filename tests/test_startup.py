@@ -207,6 +207,15 @@ def test_the_exit_status_is_right_where_standard_error_is_full():
     assert subprocess.run(command, cwd=ROOT, env=USERS_ENVIRONMENT).returncode == 2
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="for a device of Linux")
+@pytest.mark.parametrize("arguments", [["evaluate_classifier.py", "--help"], ["-m", "sgan.studies", "tuned", "--list"]])
+def test_a_full_standard_output_is_one_line(arguments):
+    command = ["sh", "-c", 'exec "$@" >/dev/full', "sh", sys.executable, *arguments]
+    ended = subprocess.run(command, cwd=ROOT, env=USERS_ENVIRONMENT, text=True, stderr=subprocess.PIPE)
+    (line,) = ended.stderr.splitlines()
+    assert ended.returncode == 2 and line.endswith("No space left on device: standard output")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="for a shell of Unix")
 def test_a_limit_on_file_sizes_is_one_line(small_digits, tmp_path):
