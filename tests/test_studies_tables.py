@@ -291,22 +291,21 @@ def test_accuracy_against_time_shows_whole_complete_runs_with_several_threads():
 
 
 @pytest.fixture
-def timed(tmp_path, monkeypatch):
-    """Two tuned runs as time_to_accuracy's results."""
+def timed(tmp_path):
+    """A folder of results with two tuned runs."""
     for run in study.make_runs("tuned", "mnist", labels=(100,), splits=2)[:2]:
         history = [{"step": 100 * i, "seconds": 10.0 * i, "test_accuracy": at}
                    for i, at in enumerate((0.95, 0.97, 0.98, 0.99), start=1)]
         write_result(tmp_path, hand_made(run, 0.99, history=history, threads=2))
-    monkeypatch.setattr(time_to_accuracy, "RESULTS", tmp_path)
     return tmp_path
 
 
 def test_accuracy_against_time_needs_the_default_run_and_two_tuned_ones(timed):
     with pytest.raises(InputError, match="the default run with label seed 0 is not there"):
-        time_to_accuracy.main([])
+        time_to_accuracy.main(["--results", str(timed)])
     next((timed / "new").iterdir()).unlink()
     with pytest.raises(InputError, match="fewer than two tuned runs"):
-        time_to_accuracy.main([])
+        time_to_accuracy.main(["--results", str(timed)])
 
 
 @pytest.mark.slow
@@ -314,7 +313,7 @@ def test_accuracy_against_time_is_measured_and_drawn(timed, monkeypatch):
     write_result(timed, hand_made(Run(), 0.9))
     monkeypatch.setattr(time_to_accuracy, "ROUNDS", 1)
     monkeypatch.setattr(time_to_accuracy, "STEPS", 1)
-    time_to_accuracy.main([])
+    time_to_accuracy.main(["--results", str(timed)])
     with open(timed / "time_to_accuracy.csv", newline="") as file:
         rows = [(row["what"], row["value"]) for row in csv.DictReader(file)]
     assert [what for what, _ in rows[:2]] == ["seconds a step, tutorial", "seconds a step, tuned"]
