@@ -189,14 +189,6 @@ def test_a_run_that_diverges_in_its_first_epoch_has_no_files_to_speak_of(small_d
         main(["--data", str(small_digits), "--out", str(tmp_path / "run"), "--learning-rate", "1e30", *map(str, SMALL)])
 
 
-def test_a_warning_in_a_record_does_not_reach_the_terminal_raw(copied_run, capsys):
-    record = json.loads((copied_run / "run.json").read_text())
-    record["data"]["warning"] = "one\ntwo \x1b[31m"
-    (copied_run / "run.json").write_text(json.dumps(record))
-    resume(copied_run)
-    assert capsys.readouterr().err.splitlines()[:2] == ["one", "two \\x1b[31m"]
-
-
 def test_a_resumed_run_makes_the_pictures_that_a_kill_left_out(copied_run):
     before = bytes_of(copied_run)
     for name in "generated_plot_0006.png", "training_curves.png":

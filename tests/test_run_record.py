@@ -253,3 +253,9 @@ def test_models_or_a_history_without_their_state_are_not_overwritten(run, kept):
         if path.name not in (kept, "run.json"):
             path.unlink()
     assert f"state.npz is missing, but {kept} is there, which would be overwritten" in refusal(run)
+
+
+def test_a_warning_in_a_record_does_not_reach_the_terminal_raw(run, capsys):
+    edit(run, "data", "warning", "one\ntwo \x1b[31m")
+    main(["--out", str(run), "--resume"])
+    assert capsys.readouterr().err.splitlines()[:2] == ["one", "two \\x1b[31m"]
