@@ -31,8 +31,9 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from sgan.command_line import ArgumentParser, InputError, run_command
-from sgan.files import expand, first_line, written_whole
+from sgan.runs.command import InputError, run_command
+from sgan.runs.options import ArgumentParser
+from sgan.runs.files import expand, first_line, atomic_write
 from sgan_mnist import (
     SGAN, Settings, compile_with_adam, custom_activation, define_discriminator, descend, discriminator_backbone
 )
@@ -265,7 +266,7 @@ def draw(variants, folder):
     try:
         for variant in variants:
             for file_name, model in variant.pictures.items():
-                with written_whole(Path(folder) / file_name) as path:
+                with atomic_write(Path(folder) / file_name) as path:
                     keras.utils.plot_model(model, path, show_shapes=True, show_layer_names=True)
     except (ImportError, AssertionError) as error:  # Keras': no pydot, or no dot; pydot's: a dot that fails
         if find_spec("pydot") and shutil.which("dot"):

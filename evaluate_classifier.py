@@ -23,18 +23,17 @@ if __name__ == "__main__":
 import numpy as np
 from matplotlib.figure import Figure
 
-from sgan.about import takes_digits
-from sgan.command_line import (
-    ArgumentParser, InputError, complain, is_terminal, printable, run_command, with_progress
-)
-from sgan.data import load_real_samples
-from sgan.digit_reading import read_digit
-from sgan.evaluation import predict_classes, scale_images
-from sgan.files import check_writable, expand, read_json, write_csv, written_whole
-from sgan.image_folder import is_hidden
-from sgan.pictures import SUFFIXES, fit, open_picture, to_grey_or_rgb
-from sgan.safe_loading import batch_size_of, load_classifier, read_about
-from sgan.training_loop import memory_errors_in_one_line, set_up_device
+from sgan.models.metadata import takes_digits
+from sgan.runs.command import InputError, warn, is_terminal, printable, run_command, with_progress
+from sgan.runs.options import ArgumentParser
+from sgan.data.dataset import load_real_samples
+from sgan.data.digits import read_digit
+from sgan.models.evaluation import predict_classes, scale_images
+from sgan.runs.files import check_writable, expand, read_json, write_csv, atomic_write
+from sgan.data.folders import is_hidden
+from sgan.data.pictures import SUFFIXES, fit, open_picture, to_grey_or_rgb
+from sgan.models.loading import batch_size_of, load_classifier, read_about
+from sgan.runs.device import memory_errors_in_one_line, set_up_device
 from sgan_mnist import Settings
 
 
@@ -148,7 +147,7 @@ def save_confusion(confusion, names, title, path):
     axes.set_title(printable(title), parse_math=False)  # nor in names is $ the beginning of a formula
     axes.set_xticks(range(n_classes), names, rotation=90 if max(map(len, names)) > 2 else 0, parse_math=False)
     axes.set_yticks(range(n_classes), names, parse_math=False)
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=100)
 
 
@@ -181,7 +180,7 @@ def find_pictures(paths):
         if not found:
             raise InputError(f"{path}: no picture is in this folder")
         if others:
-            complain(f"{path}: files and links left out, being no pictures by their names: {others}")
+            warn(f"{path}: files and links left out, being no pictures by their names: {others}")
         files += found
     return files
 
@@ -213,7 +212,7 @@ def how_to_read(path, model, whole):
         if source is None and n_classes == 10 and shape == (28, 28, 1):
             digits = True
             if not whole:
-                complain(f"{path}: does not say what it was trained on; taken for digits (otherwise add --whole)")
+                warn(f"{path}: does not say what it was trained on; taken for digits (otherwise add --whole)")
     return names, read_as_digit if digits and not whole else read_as_whole
 
 
@@ -237,7 +236,7 @@ def predict(model, names, files, read, csv_path=None, hint=False):
             picture = open_picture(file)
             images.append(read(picture))
         except ValueError as error:
-            complain(error if isinstance(error, InputError) else f"{file}: {error}")
+            warn(error if isinstance(error, InputError) else f"{file}: {error}")
         else:
             batch.append(file)
             several += picture.info["first_of_many"]
@@ -251,14 +250,14 @@ def predict(model, names, files, read, csv_path=None, hint=False):
                     print(f"{printable(path)}: {printable(names[first])} ({row[first]:.2%})")
             batch, images = [], []
     if several:
-        complain(f"{several} of the files hold more than one picture (an animation, pages); the first was taken")
+        warn(f"{several} of the files hold more than one picture (an animation, pages); the first was taken")
     if hint and bright:
-        complain(f"hint: mostly bright pictures: {bright}; if that is dark ink on light paper, add --invert")
+        warn(f"hint: mostly bright pictures: {bright}; if that is dark ink on light paper, add --invert")
     if csv_path and rows:
         write_csv(csv_path, sorted(rows, key=lambda row: float(row["probability"])))
         print(f"Saved: {printable(csv_path)}, {len(rows)} of {len(files)} pictures, the least confident first")
     elif csv_path:
-        complain(f"{csv_path}: not written, as no picture could be read")
+        warn(f"{csv_path}: not written, as no picture could be read")
     return len(rows)
 
 

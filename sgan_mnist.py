@@ -31,17 +31,19 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from sgan.about import describe_classifier
-from sgan.command_line import InputError, option, run_command
-from sgan.cropping import crop
-from sgan.data import DataSettings
-from sgan.evaluation import batch_size_for, class_table, measure, scale_images
-from sgan.fast_convolution import speed_up
-from sgan.files import save_model
-from sgan.memory import check_training
-from sgan.plots import save_image_grid, save_training_curves
-from sgan.run_folder import start_run
-from sgan.training_loop import TimeLeft, Training, WatchLosses, batch_accuracy, on_device, step_numbers, steps_per_call
+from sgan.models.metadata import describe_classifier
+from sgan.runs.command import InputError, run_command
+from sgan.runs.options import option
+from sgan.models.cropping import crop
+from sgan.data.dataset import DataSettings
+from sgan.models.evaluation import batch_size_for, class_table, measure, scale_images
+from sgan.models.fast_convolution import speed_up
+from sgan.runs.files import save_model
+from sgan.runs.memory import check_training
+from sgan.runs.plots import save_image_grid, save_training_curves
+from sgan.runs.run_folder import start_run
+from sgan.runs.device import on_device
+from sgan.runs.fit import TimeLeft, Training, WatchLosses, batch_accuracy, step_numbers, steps_per_call
 
 # --------------------------------------------------------------------------------------------------------------
 # Settings: each field is an option of the command line; those of the data are in sgan/data.py

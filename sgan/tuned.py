@@ -41,13 +41,8 @@ after 4,200 steps. Those with 100 labels took 226 to 284 s on two CPU cores (AVX
 """
 
 import math
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
-
-if not __package__:  # run by its path instead of with -m
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
 
@@ -58,11 +53,13 @@ import keras
 import tensorflow as tf
 from keras import layers, ops
 
-from sgan.augmentation import AUGMENTATION, augment, background, clutter
-from sgan.command_line import InputError, flag, option, run_command
-from sgan.cropping import crop
-from sgan.run_folder import start_run
-from sgan.training_loop import Training, batch_accuracy, on_device
+from sgan.data.augmentation import AUGMENTATION, augment, background, clutter
+from sgan.runs.command import InputError, run_command
+from sgan.runs.options import flag, option
+from sgan.models.cropping import crop
+from sgan.runs.run_folder import start_run
+from sgan.runs.device import on_device
+from sgan.runs.fit import Training, batch_accuracy
 from sgan_mnist import (
     Settings, custom_activation, define_discriminator, generate_latent_points, generate_real_samples,
     select_supervised_samples, train

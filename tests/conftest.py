@@ -15,7 +15,7 @@ import sgan  # noqa: F401  before Keras: it chooses the backend and TensorFlow's
 import numpy as np
 import pytest
 
-from sgan.data import load_real_samples, synthetic_digits
+from sgan.data.dataset import load_real_samples, synthetic_digits
 
 ROOT = Path(__file__).parents[1]
 

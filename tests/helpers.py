@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from sgan.command_line import InputError
-from sgan.data import MNIST_FINGERPRINT
-from sgan.safe_loading import load_classifier
+from sgan.runs.command import InputError
+from sgan.data.dataset import MNIST_FINGERPRINT
+from sgan.models.loading import load_classifier
 
 
 def hand_made(run, test_accuracy, fingerprint=MNIST_FINGERPRINT, **others):

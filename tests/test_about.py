@@ -1,4 +1,4 @@
-"""sgan/about.py: what a saved classifier says about itself."""
+"""sgan/models/metadata.py: what a saved classifier says about itself."""
 
 import json
 
@@ -9,10 +9,10 @@ import pytest
 from conftest import ROOT
 from keras import layers
 
-from sgan.about import check_about
-from sgan.command_line import InputError
-from sgan.files import save_model
-from sgan.safe_loading import load_classifier, read_about
+from sgan.models.metadata import check_about
+from sgan.runs.command import InputError
+from sgan.runs.files import save_model
+from sgan.models.loading import load_classifier, read_about
 
 ABOUT = {"classes": ["cat", "dog"], "image_shape": [8, 8, 1], "pixels": [-1, 1], "pictures": "whole", "run": "5f"}
 

@@ -1,10 +1,10 @@
-"""sgan/augmentation.py: how far images are warped and cluttered, and which images show strokes."""
+"""sgan/data/augmentation.py: how far images are warped and cluttered, and which images show strokes."""
 
 import keras
 import numpy as np
 import pytest
 
-from sgan.augmentation import AUGMENTATION, augment, background, clutter, random_warp
+from sgan.data.augmentation import AUGMENTATION, augment, background, clutter, random_warp
 
 
 def without_changes(monkeypatch, **but):

@@ -10,7 +10,7 @@ import pytest
 from sgan.benchmarks import digit_pictures, timing
 from sgan.benchmarks.digit_pictures import photograph, read_kind
 from sgan.benchmarks.matrix_products import FORWARD, INPUTS, KERNELS, products_of
-from sgan.command_line import InputError
+from sgan.runs.command import InputError
 
 
 @pytest.mark.slow

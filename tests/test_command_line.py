@@ -1,4 +1,4 @@
-"""sgan/command_line.py: options from a dataclass, errors as one line, the options that README gives to each command."""
+"""sgan/runs/command.py, options.py: options from a dataclass, errors as one line, the options that README gives to each command."""
 
 import argparse
 import re
@@ -11,9 +11,8 @@ from dataclasses import dataclass, fields
 import pytest
 from conftest import ROOT, USERS_ENVIRONMENT
 
-from sgan.command_line import (
-    ArgumentParser, InputError, add_options, at_least, check_values, flag, option, printable, run_command
-)
+from sgan.runs.command import InputError, printable, run_command
+from sgan.runs.options import ArgumentParser, add_options, at_least, check_values, flag, option
 from sgan.studies.run import Run
 from sgan.tuned import TunedSettings
 from sgan_mnist import Settings
@@ -135,7 +134,7 @@ def test_what_only_a_developer_can_mend_is_a_traceback():
 def test_outputs_of_processes(command, status, output, errors):
     """Names that cannot be printed are escaped; a reader that has seen enough (`| head`) gets no traceback."""
     program = f"""if True:
-        from sgan.command_line import InputError, run_command
+        from sgan.runs.command import InputError, run_command
         def main():
             {command}
         run_command(main)

@@ -1,4 +1,4 @@
-"""sgan/data.py: options, MNIST and its fallback, fingerprints, validation. No network is touched.
+"""sgan/data/dataset.py: options, MNIST and its fallback, fingerprints, validation. No network is touched.
 
 What an .npz file may hold is in test_npz_file.py, what a folder in test_image_folder.py.
 """
@@ -14,16 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgan import data as sgan_data
-from sgan.command_line import ArgumentParser, InputError, add_options, check_values
-from sgan.data import (
-    MNIST_FINGERPRINT,
-    DataSettings,
-    Dataset,
-    default_labels,
-    load_real_samples,
-    split_validation,
-    synthetic_digits,
+from sgan.data import dataset as sgan_data
+from sgan.runs.command import InputError
+from sgan.runs.options import ArgumentParser, add_options, check_values
+from sgan.data.dataset import (
+    MNIST_FINGERPRINT, DataSettings, Dataset, default_labels, load_real_samples, split_validation, synthetic_digits
 )
 
 DEAD_NETWORK = "URL fetch failure on https://example.org: None --\nTemporary failure in name resolution"

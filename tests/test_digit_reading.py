@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from sgan.digit_reading import NoDigit, read_digit
+from sgan.data.digits import NoDigit, read_digit
 
 PAPER, PENCIL = 220, 70
 

@@ -13,8 +13,8 @@ from helpers import batches, values
 
 import discriminator_variants as dv
 from discriminator_variants import VARIANTS, count_weights
-from sgan.command_line import InputError
-from sgan.files import save_model
+from sgan.runs.command import InputError
+from sgan.runs.files import save_model
 from sgan_mnist import Settings, custom_activation
 
 PICTURES = [

@@ -12,9 +12,9 @@ from PIL import Image
 
 import evaluate_classifier
 from evaluate_classifier import confusion_matrix, main, newest_classifier
-from sgan.command_line import InputError
-from sgan.files import save_model
-from sgan.safe_loading import load_classifier
+from sgan.runs.command import InputError
+from sgan.runs.files import save_model
+from sgan.models.loading import load_classifier
 
 KERAS2_FILE = ROOT / "tests" / "data" / "keras2_c_model.h5"
 

@@ -1,10 +1,10 @@
-"""sgan/evaluation.py: predictions in batches, accuracies, the table of the classes."""
+"""sgan/models/evaluation.py: predictions in batches, accuracies, the table of the classes."""
 
 import numpy as np
 import pytest
 
-from sgan.data import Dataset
-from sgan.evaluation import accuracy, balanced_accuracy, batch_size_for, class_table, measure, predict_classes
+from sgan.data.dataset import Dataset
+from sgan.models.evaluation import accuracy, balanced_accuracy, batch_size_for, class_table, measure, predict_classes
 
 
 class Brightness:

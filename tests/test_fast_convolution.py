@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sgan.fast_convolution import one_filter_convolution, speed_up
+from sgan.models.fast_convolution import one_filter_convolution, speed_up
 from sgan_mnist import define_generator
 
 

@@ -1,4 +1,4 @@
-"""sgan/files.py and sgan/plots.py: files written whole or not at all, what is read of files, a run's pictures."""
+"""sgan/runs/files.py and plots.py: files written whole or not at all, what is read of files, a run's pictures."""
 
 import errno
 import json
@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgan import files
-from sgan.command_line import InputError
-from sgan.files import (
-    MOST_TEXT, check_writable, expand, first_line, read_json, regular_file, save_model, write_csv, written_whole
+from sgan.runs import files
+from sgan.runs.command import InputError
+from sgan.runs.files import (
+    MAX_TEXT, check_writable, expand, first_line, read_json, regular_file, save_model, write_csv, atomic_write
 )
-from sgan.plots import save_image_grid, save_training_curves
+from sgan.runs.plots import save_image_grid, save_training_curves
 
 
 def test_a_file_is_there_when_all_of_it_was_written(tmp_path):
     path = tmp_path / "new" / "a.txt"
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         assert temporary.suffix == ".txt" and temporary.parent == path.parent
         temporary.write_text("all of it")
         assert not path.exists()
@@ -31,7 +31,7 @@ def test_a_file_is_there_when_all_of_it_was_written(tmp_path):
 def test_a_file_that_fails_leaves_the_old_one_and_nothing_else(tmp_path, error):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(error), written_whole(path) as temporary:
+    with pytest.raises(error), atomic_write(path) as temporary:
         temporary.write_text("half")
         raise error
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"] and path.read_text() == "old"
@@ -47,10 +47,10 @@ def test_a_csv_is_whole_and_takes_names_of_any_bytes(tmp_path):
 
 
 def test_an_error_of_the_system_names_the_file_that_was_to_be_written(tmp_path):
-    with pytest.raises(OSError) as caught, written_whole(tmp_path / "a.txt"):
+    with pytest.raises(OSError) as caught, atomic_write(tmp_path / "a.txt"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "a.txt"))
-    with pytest.raises(OSError) as caught, written_whole(tmp_path / "a.txt") as temporary:
+    with pytest.raises(OSError) as caught, atomic_write(tmp_path / "a.txt") as temporary:
         raise OSError(errno.EROFS, "Read-only file system", str(temporary))
     assert (caught.value.errno, caught.value.filename) == (errno.EROFS, str(tmp_path / "a.txt"))
 
@@ -60,7 +60,7 @@ def test_a_file_where_a_folder_should_be_is_named(tmp_path):
     for folder in tmp_path / "file", tmp_path / "file" / "more":
         with pytest.raises(InputError, match=f"{folder}: is not a folder"):
             check_writable(folder)
-        with pytest.raises(InputError, match=f"{folder}: is not a folder"), written_whole(folder / "a.txt"):
+        with pytest.raises(InputError, match=f"{folder}: is not a folder"), atomic_write(folder / "a.txt"):
             pytest.fail("written")
     assert (tmp_path / "file").read_text() == "of the user"
 
@@ -79,7 +79,7 @@ def test_what_is_renamed_is_on_the_disk_before(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "flush_to_disk", lambda path: done.append(("flush", path.name)))
     replace = os.replace
     monkeypatch.setattr(os, "replace", lambda *paths: (done.append(("rename", paths[1].name)), replace(*paths)))
-    with written_whole(tmp_path / "a.txt") as temporary:
+    with atomic_write(tmp_path / "a.txt") as temporary:
         temporary.write_text("x")
     assert done == [("flush", temporary.name), ("rename", "a.txt"), ("flush", tmp_path.name)]
 
@@ -129,7 +129,7 @@ def test_json_that_cannot_be_read_is_one_line(tmp_path, content):
 
 def test_json_has_a_largest_size(tmp_path):
     text = json.dumps({"a": "é" * 100}, ensure_ascii=False)
-    (tmp_path / "a.json").write_text(text + " " * (MOST_TEXT - len(text.encode())), encoding="utf-8")
+    (tmp_path / "a.json").write_text(text + " " * (MAX_TEXT - len(text.encode())), encoding="utf-8")
     assert read_json(tmp_path / "a.json") == {"a": "é" * 100}
     with open(tmp_path / "a.json", "a") as file:
         file.write(" ")
@@ -143,7 +143,7 @@ def test_only_files_are_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name in "folder", "pipe":
         with pytest.raises(InputError, match=f"{name}: is a folder, a pipe or a device"):
-            with written_whole(tmp_path / name):
+            with atomic_write(tmp_path / name):
                 pytest.fail("written")
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
@@ -154,7 +154,7 @@ def test_only_files_are_replaced(tmp_path):
 def test_what_has_the_temporary_name_is_neither_followed_nor_waited_for(tmp_path, put):
     (tmp_path / "other").write_text("of somebody")
     put(tmp_path / ".a.partial.txt")
-    with written_whole(tmp_path / "a.txt") as temporary:
+    with atomic_write(tmp_path / "a.txt") as temporary:
         temporary.write_text("new")
     assert (tmp_path / "a.txt").read_text() == "new" and (tmp_path / "other").read_text() == "of somebody"
 

@@ -9,7 +9,7 @@ from tensorflow.python.framework import kernels
 
 from discriminator_variants import VARIANTS
 from sgan.studies.article import ArticleSettings, ArticleSGAN
-from sgan.training_loop import step_numbers
+from sgan.runs.fit import step_numbers
 from sgan.tuned import TunedSettings, TunedSGAN
 from sgan_mnist import Settings
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgan import image_folder, memory
-from sgan.command_line import InputError
-from sgan.data import default_labels, load_real_samples
+from sgan.data import folders as image_folder
+from sgan.runs import device, memory
+from sgan.runs.command import InputError
+from sgan.data.dataset import default_labels, load_real_samples
 
 RED, BLUE, GREY = (200, 0, 0), (0, 0, 200), (90, 90, 90)
 
@@ -354,7 +355,7 @@ def test_names_that_are_no_unicode(folder, capsys):
 
 
 def test_many_threads_read_in_order_and_leave_the_warnings_alone(folder, monkeypatch):
-    monkeypatch.setattr(image_folder.os, "sched_getaffinity", lambda _: range(8), raising=False)
+    monkeypatch.setattr(device.os, "sched_getaffinity", lambda _: range(8), raising=False)
     for i in range(100):
         save(folder / ("cat" if i < 50 else "dog") / f"{i:03d}.png", (i, 0, 0))
     threads, filters = set(), list(warnings.filters)

@@ -1,4 +1,4 @@
-"""sgan/lock.py: one process at a time; and two runs started at once in one folder."""
+"""sgan/runs/lock.py: one process at a time; and two runs started at once in one folder."""
 
 import errno
 import json
@@ -11,8 +11,8 @@ import time
 import pytest
 from conftest import ROOT
 
-from sgan import lock
-from sgan.lock import is_held, locked
+from sgan.runs import lock
+from sgan.runs.lock import is_held, locked
 from sgan_mnist import main
 
 SMALL = ("--batch-size", 10, "--steps-per-epoch", 2, "--labels", 20, "--print-every", 1)
@@ -23,7 +23,7 @@ def holder(tmp_path):
     """Another process that holds tmp_path / "lock" until it is killed."""
     program = f"""if True:
         import time
-        from sgan.lock import locked
+        from sgan.runs.lock import locked
         with locked({str(tmp_path / "lock")!r}):
             print("held", flush=True)
             time.sleep(600)

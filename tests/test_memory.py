@@ -1,4 +1,4 @@
-"""sgan/memory.py: a training that does not fit is refused, and running out of memory is one line."""
+"""sgan/runs/memory.py: a training that does not fit is refused, and running out of memory is one line."""
 
 import sys
 
@@ -7,9 +7,10 @@ import pytest
 import tensorflow as tf
 
 import evaluate_classifier
-from sgan import memory, tuned
-from sgan.command_line import InputError
-from sgan.memory import MAPPED, PROGRAM, available_memory, check_training, hard_limit
+from sgan import tuned
+from sgan.runs import memory
+from sgan.runs.command import InputError
+from sgan.runs.memory import MAPPED, PROGRAM, available_memory, check_training, hard_limit
 from sgan.studies import own_data
 from sgan_mnist import main
 

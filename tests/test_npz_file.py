@@ -6,9 +6,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from sgan import memory
-from sgan.command_line import InputError
-from sgan.data import default_labels, load_real_samples
+from sgan.runs import memory
+from sgan.runs.command import InputError
+from sgan.data.dataset import default_labels, load_real_samples
 
 RANDOM = np.random.default_rng(0)
 TRAIN, TEST, MORE = (RANDOM.integers(0, 256, (n, 12, 8), np.uint8) for n in (12, 6, 5))

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT
 
-from sgan.evaluation import scale_images
+from sgan.models.evaluation import scale_images
 
 CLASSIFIER = ROOT / "results" / "tuned" / "c_model_4200.h5"
 PREDICT = """

@@ -1,4 +1,4 @@
-"""sgan/pictures.py: pictures of every kind that people have, and files that only look like pictures."""
+"""sgan/data/pictures.py: pictures of every kind that people have, and files that only look like pictures."""
 
 import os
 import subprocess
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgan.command_line import InputError
-from sgan.pictures import MOST_PIXELS, fit, open_picture, to_grey_or_rgb
+from sgan.runs.command import InputError
+from sgan.data.pictures import MAX_PIXELS, fit, open_picture, to_grey_or_rgb
 
 RANDOM = np.random.default_rng(0)
 
@@ -98,7 +98,7 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path):
     for side in (13300, 14200):  # Pillow itself warns of the one and refuses the other
         path = write_png(tmp_path / "large.png", bytes((side + 7) // 8 + 1) * side, 1, (side, side))
         path.write_bytes(path.read_bytes()[:100])  # nothing to decode: only the size is looked at
-        assert f"more than {MOST_PIXELS // 10**6} million pixels" in refusal(path)
+        assert f"more than {MAX_PIXELS // 10**6} million pixels" in refusal(path)
     wide = write_png(tmp_path / "wide.png", bytes(6251) * 1900, 1, (50000, 1900))
     assert read_picture(wide, (16, 16, 1)).max() == 0  # large, but not too large, and without a warning
 
@@ -130,7 +130,7 @@ def test_postscript_starts_no_program(tmp_path):
     program.chmod(0o755)
     page = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
     (tmp_path / "x.png").write_text(page)
-    code = ("from PIL import Image\nfrom sgan.pictures import open_picture\n"
+    code = ("from PIL import Image\nfrom sgan.data.pictures import open_picture\n"
             "try:\n    Image.open('x.png').load()\nexcept OSError:\n    pass\n"
             "import os\nassert os.path.exists('trace')\nos.remove('trace')\n"  # it is a file that starts one elsewhere
             "open_picture('x.png')\n")

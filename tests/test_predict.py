@@ -13,10 +13,10 @@ from PIL import Image
 
 import evaluate_classifier
 from evaluate_classifier import find_pictures, main
-from sgan.about import describe_classifier
-from sgan.command_line import InputError
-from sgan.data import Dataset, synthetic_digits
-from sgan.files import save_model
+from sgan.models.metadata import describe_classifier
+from sgan.runs.command import InputError
+from sgan.data.dataset import Dataset, synthetic_digits
+from sgan.runs.files import save_model
 
 NAMES = ("dark", "grey", "light")
 

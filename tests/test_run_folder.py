@@ -1,4 +1,4 @@
-"""sgan/run_folder.py: whole runs of sgan_mnist.py, killed and resumed ones, and what is refused."""
+"""sgan/runs/run_folder.py: whole runs of sgan_mnist.py, killed and resumed ones, and what is refused."""
 
 import csv
 import json
@@ -15,10 +15,10 @@ import pytest
 from conftest import ROOT, USERS_ENVIRONMENT
 
 import sgan_mnist
-from sgan import run_folder
-from sgan.command_line import InputError
-from sgan.data import load_real_samples
-from sgan.evaluation import accuracy
+from sgan.runs import run_folder
+from sgan.runs.command import InputError
+from sgan.data.dataset import load_real_samples
+from sgan.models.evaluation import accuracy
 from sgan_mnist import main
 
 SMALL = ("--batch-size", 10, "--steps-per-epoch", 2, "--labels", 20, "--print-every", 1)
@@ -367,7 +367,7 @@ def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing_half_writt
         sgan.begin_script()
         import resource
         import sgan_mnist
-        from sgan.command_line import run_command
+        from sgan.runs.command import run_command
         save_model = sgan_mnist.save_model
 
         def save_without_space(*arguments):

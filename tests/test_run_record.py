@@ -8,8 +8,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from sgan.command_line import InputError
-from sgan.files import MOST_TEXT
+from sgan.runs.command import InputError
+from sgan.runs.files import MAX_TEXT
 from sgan_mnist import main
 
 LABELS = np.array([0, 1, 2, -1] * 10)  # so that every fourth image has no label
@@ -211,7 +211,7 @@ def test_a_state_that_is_a_pipe_is_not_waited_for(run):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
 def test_a_history_file_that_is_no_text(run):
     path = run / "history.csv"
-    for content in (bytes(range(256)), b"epoch\n" + 200_000 * b"1", b"epoch\0", b"", b" " * (MOST_TEXT + 1)):
+    for content in (bytes(range(256)), b"epoch\n" + 200_000 * b"1", b"epoch\0", b"", b" " * (MAX_TEXT + 1)):
         path.write_bytes(content)
         assert "history.csv" in refusal(run)
     path.unlink()

@@ -1,4 +1,4 @@
-"""sgan/safe_loading.py: which files load as a classifier, old ones among them, and that no other file reaches Keras.
+"""sgan/models/loading.py: which files load as a classifier, old ones among them, and that no other file reaches Keras.
 
 Files made to exhaust the machine are in test_safe_loading_limits.py.
 """
@@ -15,10 +15,10 @@ from conftest import ROOT
 from helpers import refusal, small_classifier
 from keras import layers
 
-from sgan.data import synthetic_digits
-from sgan.evaluation import scale_images
-from sgan.files import save_model
-from sgan.safe_loading import load_classifier
+from sgan.data.dataset import synthetic_digits
+from sgan.models.evaluation import scale_images
+from sgan.runs.files import save_model
+from sgan.models.loading import load_classifier
 from sgan_mnist import define_discriminator, define_generator
 
 # Saved by tf_keras 2.21 as the tutorial saves its classifier: three times Conv2D (4 filters, not 128) and

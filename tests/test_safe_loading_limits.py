@@ -1,4 +1,4 @@
-"""The limits of sgan/safe_loading.py: files are refused in one line before they take time or memory."""
+"""The limits of sgan/models/loading.py: files are refused in one line before they take time or memory."""
 
 import json
 import os
@@ -10,8 +10,8 @@ import pytest
 from helpers import refusal
 from keras import layers
 
-from sgan.files import save_model
-from sgan.safe_loading import batch_size_of, load_classifier
+from sgan.runs.files import save_model
+from sgan.models.loading import batch_size_of, load_classifier
 
 
 def classifier(*extra, in_shape=(8, 8, 1)):

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from plain_loop import compiled_models, plain_step
 
-from sgan.command_line import InputError
-from sgan.files import save_model
+from sgan.runs.command import InputError
+from sgan.runs.files import save_model
 from sgan_mnist import (
     SGAN, Settings, custom_activation, define_discriminator, define_gan, define_generator, generate_latent_points,
     generate_real_samples, scale_images, select_supervised_samples

@@ -1,4 +1,4 @@
-"""sgan/startup.py: what is held back while TensorFlow is imported; scripts that are started in unusual ways."""
+"""sgan/runs/startup.py: what is held back while TensorFlow is imported; scripts that are started in unusual ways."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from conftest import ROOT, USERS_ENVIRONMENT
 
 import discriminator_variants
 import sgan_mnist
-from sgan.command_line import InputError
+from sgan.runs.command import InputError
 from sgan.studies import development, pack, study
 
 SMALL = ("--batch-size", "10", "--steps-per-epoch", "1", "--labels", "20", "--epochs", "1")
@@ -21,7 +21,7 @@ no_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is held ba
 
 def run_program(program):
     """Run lines of Python after the import of `quiet_stderr`: (exit status, standard error)."""
-    lines = "import os, signal, sys\nfrom sgan.startup import quiet_stderr\n" + program
+    lines = "import os, signal, sys\nfrom sgan.runs.startup import quiet_stderr\n" + program
     ended = subprocess.run([sys.executable, "-c", lines], cwd=ROOT, env=USERS_ENVIRONMENT, text=True, timeout=60,
                            capture_output=True, start_new_session=True)
     return ended.returncode, ended.stderr
@@ -134,8 +134,7 @@ def test_settings_of_keras_that_a_user_has_changed_change_nothing(run_script, sm
     assert all(number in output for number in ("298,497", "318,987", "321,036", "316,938"))
 
 
-SCRIPTS = sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.py"), *ROOT.glob("sgan/**/*.py")]
-                 if "sgan.begin_script()" in path.read_text(encoding="utf-8"))
+SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -150,12 +149,6 @@ os._exit(0)
         ended = subprocess.run([sys.executable, path, "--help"], cwd=tmp_path, env=environment, text=True,
                                capture_output=True)
         assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"{ROOT / 'sgan_mnist.py'}\n", "")
-
-
-@pytest.mark.slow
-def test_the_tuned_sgan_runs_by_its_path(run_script, tmp_path):
-    status, output, errors = run_script("sgan/tuned.py", "--help", cwd=tmp_path)
-    assert (status, errors) == (0, []) and "--without" in output
 
 
 @pytest.mark.parametrize("settings", [

@@ -5,8 +5,8 @@ import csv
 import numpy as np
 import pytest
 
-from sgan.command_line import InputError
-from sgan.data import load_real_samples
+from sgan.runs.command import InputError
+from sgan.data.dataset import load_real_samples
 from sgan.studies import baselines
 from sgan.studies.baselines import main
 

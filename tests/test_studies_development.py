@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sgan.command_line import InputError
+from sgan.runs.command import InputError
 from sgan.studies import development, long_tail
 
 

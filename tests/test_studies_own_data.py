@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from sgan.command_line import InputError
+from sgan.runs.command import InputError
 from sgan.studies import own_data
 from sgan.studies.own_data import main, make_folds, mcnemar, verdict
 

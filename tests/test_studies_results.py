@@ -10,9 +10,9 @@ from conftest import ROOT
 from helpers import hand_made
 
 from sgan import tuned
-from sgan.augmentation import AUGMENTATION
-from sgan.command_line import InputError
-from sgan.data import MNIST_FINGERPRINT
+from sgan.data.augmentation import AUGMENTATION
+from sgan.runs.command import InputError
+from sgan.data.dataset import MNIST_FINGERPRINT
 from sgan.studies import pack
 from sgan.studies.results import describe_rows, new_path, read_results, run_id, write_result
 from sgan.studies.run import PRESETS, Run

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import sgan_mnist
-from sgan.command_line import InputError
-from sgan.data import load_real_samples
-from sgan.evaluation import accuracy
-from sgan.safe_loading import read_about
+from sgan.runs.command import InputError
+from sgan.data.dataset import load_real_samples
+from sgan.models.evaluation import accuracy
+from sgan.models.loading import read_about
 from sgan.studies import run as run_module
 from sgan.studies.article import ArticleSGAN
 from sgan.studies.results import describe_rows, read_results

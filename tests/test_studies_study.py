@@ -12,8 +12,8 @@ import pytest
 from conftest import ROOT
 from helpers import hand_made
 
-from sgan.command_line import InputError
-from sgan.data import MNIST_FINGERPRINT
+from sgan.runs.command import InputError
+from sgan.data.dataset import MNIST_FINGERPRINT
 from sgan.studies import pack, study, workers
 from sgan.studies.results import new_path, read_results, write_result
 

@@ -12,7 +12,7 @@ from helpers import hand_made
 from matplotlib.figure import Figure
 
 from sgan.benchmarks import time_to_accuracy
-from sgan.command_line import InputError
+from sgan.runs.command import InputError
 from sgan.studies import study, tables
 from sgan.studies.pictures import draw_ablation, draw_curves, draw_errors
 from sgan.studies.results import read_results, write_result

@@ -1,8 +1,8 @@
-"""sgan/synthetic_digits.py: digits drawn from fonts."""
+"""sgan/data/synthetic.py: digits drawn from fonts."""
 
 import numpy as np
 
-from sgan.data import synthetic_digits
+from sgan.data.dataset import synthetic_digits
 
 
 def test_synthetic_digits_have_mnists_form():

@@ -1,4 +1,4 @@
-"""sgan/training_loop.py: what lets Keras' `fit` run a training that draws its own batches."""
+"""sgan/runs/fit.py: what lets Keras' `fit` run a training that draws its own batches."""
 
 import re
 import signal
@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sgan import training_loop
-from sgan.command_line import interrupt, interrupted
-from sgan.training_loop import (
-    TimeLeft, WatchLosses, gpu_trouble, in_words, largest_common_divisor, on_device, step_numbers, steps_per_call
-)
+from sgan.runs import device, fit
+from sgan.runs.command import interrupt, interrupted
+from sgan.runs.device import gpu_trouble, on_device
+from sgan.runs.fit import TimeLeft, WatchLosses, in_words, largest_common_divisor, step_numbers, steps_per_call
 from sgan_mnist import SGAN, Settings
 
 GPU = [tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")]
@@ -136,7 +135,7 @@ def test_times_in_words(seconds, words):
 def test_a_run_says_how_long_it_will_take(monkeypatch, capsys):
     """600 steps an epoch, one a second after 30 s of compilation; a batch of 500 images is evaluated in one second."""
     clock = [1000.0]
-    monkeypatch.setattr(training_loop.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(fit.time, "perf_counter", lambda: clock[0])
     c_model = make_sgan().c_model
     monkeypatch.setattr(c_model, "predict_on_batch", lambda images: clock.__setitem__(0, clock[0] + 1))
     sets = [(name, name, np.empty((n, 8, 8, 1), "uint8"), None) for name, n in (("train", 50_000), ("test", 10_000))]
@@ -164,11 +163,11 @@ def test_a_run_says_how_long_it_will_take(monkeypatch, capsys):
     (True, False, "linux", True, False, "CUDA is not installed"), (True, False, "linux", True, True, "nvidia-smi"),
 ])
 def test_why_a_gpu_is_not_used(monkeypatch, there, hidden, platform, built, installed, said):
-    monkeypatch.setattr(training_loop.shutil, "which", lambda name: "/usr/bin/nvidia-smi" if there else None)
-    monkeypatch.setattr(training_loop.os.path, "exists", lambda path: False)
-    monkeypatch.setattr(training_loop.sys, "platform", platform)
+    monkeypatch.setattr(device.shutil, "which", lambda name: "/usr/bin/nvidia-smi" if there else None)
+    monkeypatch.setattr(device.os.path, "exists", lambda path: False)
+    monkeypatch.setattr(device.sys, "platform", platform)
     monkeypatch.setattr(tf.test, "is_built_with_cuda", lambda: built)
-    monkeypatch.setattr(training_loop, "find_spec", lambda name: name if installed else None)
+    monkeypatch.setattr(device, "find_spec", lambda name: name if installed else None)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if hidden:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

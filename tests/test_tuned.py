@@ -11,8 +11,8 @@ from helpers import values
 from keras import ops
 
 from sgan import tuned
-from sgan.command_line import InputError
-from sgan.run_folder import RunFolder
+from sgan.runs.command import InputError
+from sgan.runs.run_folder import RunFolder
 from sgan.studies import run as one_run
 from sgan.tuned import TunedSettings, TunedSGAN, main, mutual_information_and_marginal_entropy
 

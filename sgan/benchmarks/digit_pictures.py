@@ -9,11 +9,7 @@ each kind, beside each what was cut out); for training digits only the table on 
 """
 
 import io
-import sys
 from pathlib import Path
-
-if not __package__:  # run by its path instead of with -m
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
 
@@ -24,13 +20,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageFilter
 
-from sgan.command_line import ArgumentParser, InputError, at_least, run_command
-from sgan.data import load_real_samples
-from sgan.digit_reading import NoDigit, read_digit
-from sgan.evaluation import predict_classes
-from sgan.files import check_writable, expand, write_csv, written_whole
-from sgan.safe_loading import load_classifier
-from sgan.training_loop import set_up_device
+from sgan.runs.command import InputError, run_command
+from sgan.runs.options import ArgumentParser, at_least
+from sgan.data.dataset import load_real_samples
+from sgan.data.digits import NoDigit, read_digit
+from sgan.models.evaluation import predict_classes
+from sgan.runs.files import check_writable, expand, write_csv, atomic_write
+from sgan.models.loading import load_classifier
+from sgan.runs.device import set_up_device
 
 CLASSIFIER = Path(__file__).parents[2] / "results" / "tuned" / "c_model_4200.h5"
 EXAMPLES = 4
@@ -185,7 +182,7 @@ def save_examples(examples, path):
             place.axis("off")
             if image is not None:
                 place.imshow(image, cmap="gray", vmin=0, vmax=255)
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=90)
 
 

@@ -15,12 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
-if not __package__:  # run by its path instead of with -m
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
-
 import numpy as np
 
-from sgan.command_line import ArgumentParser, at_least, run_command
+from sgan.runs.command import run_command
+from sgan.runs.options import ArgumentParser, at_least
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = ("--epochs", "4", "--steps-per-epoch", "3", "--labels", "20", "--batch-size", "20")

@@ -9,11 +9,6 @@ RESULTS/matrix_products.csv.
 """
 
 import math
-import sys
-from pathlib import Path
-
-if not __package__:  # run by its path instead of with -m
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
 
@@ -25,9 +20,11 @@ import numpy as np
 import tensorflow as tf
 
 from sgan.benchmarks.timing import median_seconds, step_function
-from sgan.command_line import ArgumentParser, at_least, run_command
-from sgan.files import check_writable, expand, write_csv
-from sgan.training_loop import set_up_device, step_numbers
+from sgan.runs.command import run_command
+from sgan.runs.options import ArgumentParser, at_least
+from sgan.runs.files import check_writable, expand, write_csv
+from sgan.runs.device import set_up_device
+from sgan.runs.fit import step_numbers
 from sgan.tuned import TunedSettings, TunedSGAN
 
 FORWARD, KERNELS, INPUTS = "forward", "kernels", "inputs"  # what a product computes: outputs, and two gradients

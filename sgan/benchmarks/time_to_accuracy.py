@@ -9,12 +9,7 @@ label seed 0, over steps times the seconds a step measured here. Reads the runs 
 RESULTS/time_to_accuracy.csv and .png.
 """
 
-import sys
 from functools import partial
-from pathlib import Path
-
-if not __package__:  # run by its path instead of with -m
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
 
@@ -26,15 +21,16 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from sgan.benchmarks.timing import median_seconds
-from sgan.command_line import ArgumentParser, InputError, run_command
-from sgan.data import MNIST_FINGERPRINT
-from sgan.files import check_writable, expand, write_csv, written_whole
-from sgan.run_folder import versions
+from sgan.runs.command import InputError, run_command
+from sgan.runs.options import ArgumentParser
+from sgan.data.dataset import MNIST_FINGERPRINT
+from sgan.runs.files import check_writable, expand, write_csv, atomic_write
+from sgan.runs.run_folder import versions
 from sgan.studies.published import EPOCH_STEPS, PUBLISHED_TUTORIAL
 from sgan.studies.results import read_results
 from sgan.studies.run import PRESETS, Run
 from sgan.studies.tables import seconds_to
-from sgan.training_loop import set_up_device
+from sgan.runs.device import set_up_device
 from sgan.tuned import RECIPE, TunedSettings, TunedSGAN
 from sgan_mnist import SGAN, Settings
 
@@ -85,7 +81,7 @@ def save_picture(tutorial, histories, path):
     axes.set_xlim(10, max(tutorial[-1][0], *(history[-1]["seconds"] for history in histories.values())) * 1.2)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=110)
 
 

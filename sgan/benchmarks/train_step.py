@@ -22,13 +22,9 @@ import multiprocessing
 import os
 import platform
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
-
-if not __package__:  # run by its path instead of with -m
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
 
@@ -36,8 +32,9 @@ if __name__ == "__main__":
     sgan.begin_script()
 
 from sgan.benchmarks.timing import median_seconds, step_function
-from sgan.command_line import ArgumentParser, run_command
-from sgan.startup import quiet_stderr
+from sgan.runs.command import run_command
+from sgan.runs.options import ArgumentParser
+from sgan.runs.startup import quiet_stderr
 
 # Multiplications and additions of a step, from the layers of the tutorial's models: the generator takes 139.6 MFLOP an
 # image forward, the discriminator 19.6; backward costs twice that, or once where only the inputs' gradient is needed:
@@ -167,7 +164,8 @@ def time_steps(rounds):
     import numpy as np
     import tensorflow as tf
 
-    from sgan.training_loop import set_up_device, step_numbers
+    from sgan.runs.device import set_up_device
+    from sgan.runs.fit import step_numbers
     from tests.plain_loop import compiled_models, plain_step
 
     set_up_device()
@@ -206,7 +204,8 @@ def line_to_paste(rounds):
     import numpy as np
     import tensorflow as tf
 
-    from sgan.training_loop import set_up_device, step_numbers, steps_per_call
+    from sgan.runs.device import set_up_device
+    from sgan.runs.fit import step_numbers, steps_per_call
 
     device, several = set_up_device(), steps_per_call(600)
     training = make_sgan(np.random.default_rng(0).integers(0, 256, (60_000, 28, 28, 1), "uint8"))
@@ -242,7 +241,7 @@ def time_evaluation(c_model, n_images, rounds):
 
     import numpy as np
 
-    from sgan.evaluation import predict_classes
+    from sgan.models.evaluation import predict_classes
 
     images = np.random.default_rng(0).integers(0, 256, (n_images, 28, 28, 1), "uint8")
     default = inspect.signature(predict_classes).parameters["batch_size"].default
@@ -263,7 +262,7 @@ def main(argv=None):
     if args.line:
         print(line_to_paste(rounds=1 if quick else 15))
         return
-    from sgan.files import check_writable, expand, write_csv
+    from sgan.runs.files import check_writable, expand, write_csv
 
     results = expand(args.results)
     if not quick:
@@ -308,7 +307,7 @@ def main(argv=None):
         import keras
         import tensorflow as tf
 
-        from sgan.training_loop import set_up_device
+        from sgan.runs.device import set_up_device
 
         machine = f"{set_up_device()}; TensorFlow {tf.__version__}, Keras {keras.__version__}"
         write_csv(results / "train_step.csv", [*rows, {"measured": "machine", "value": machine, "unit": ""}])

@@ -13,7 +13,7 @@ import sgan  # noqa: F401  before Keras: it chooses the backend and TensorFlow's
 import keras
 from keras import layers, ops
 
-from sgan.cropping import crop
+from sgan.models.cropping import crop
 from sgan_mnist import SGAN, Settings, define_discriminator
 
 

@@ -12,12 +12,8 @@ number of labels.
 
 import csv
 import io
-import sys
 from importlib.util import find_spec
 from pathlib import Path
-
-if not __package__:  # run by its path instead of with -m
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import sgan
 
@@ -26,10 +22,11 @@ if __name__ == "__main__":
 
 import numpy as np
 
-from sgan.command_line import ArgumentParser, InputError, at_least, run_command
-from sgan.data import load_real_samples
-from sgan.evaluation import balanced_accuracy
-from sgan.files import check_writable, expand, read_text, write_csv
+from sgan.runs.command import InputError, run_command
+from sgan.runs.options import ArgumentParser, at_least
+from sgan.data.dataset import load_real_samples
+from sgan.models.evaluation import balanced_accuracy
+from sgan.runs.files import check_writable, expand, read_text, write_csv
 from sgan.studies.tables import mean_std
 from sgan_mnist import select_supervised_samples
 

@@ -7,22 +7,18 @@ Writes a file as Keras' mnist.npz: five sixths of the training images, drawn at 
 training set, the others as its "test set".
 """
 
-import sys
-from pathlib import Path
 
 import numpy as np
-
-if not __package__:  # run by its path instead of with -m
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import sgan
 
 if __name__ == "__main__":
     sgan.begin_script()
 
-from sgan.command_line import ArgumentParser, InputError, run_command
-from sgan.data import load_real_samples
-from sgan.files import expand, written_whole
+from sgan.runs.command import InputError, run_command
+from sgan.runs.options import ArgumentParser
+from sgan.data.dataset import load_real_samples
+from sgan.runs.files import expand, atomic_write
 
 SPLIT_SEED = 99
 
@@ -51,7 +47,7 @@ def make_from_data(command, description, make, argv):
     if missing or max(test_labels, default=-1) < 0:
         purpose = f"of class {dataset.class_names[missing[0]]} to train on" if missing else "to measure on"
         raise InputError(f"--data {args.data}: has too few labelled images: none is left {purpose}")
-    with written_whole(args.file) as temporary:
+    with atomic_write(args.file) as temporary:
         np.savez(temporary, x_train=train_images, y_train=train_labels, x_test=test_images, y_test=test_labels)
     print(f"written: {args.file}, {len(train_images)} training and {len(test_images)} test images")
 

@@ -8,11 +8,6 @@ K: all of the first class, a tenth of the last one. For data of which all classe
 set stays as it is.
 """
 
-import sys
-from pathlib import Path
-
-if not __package__:  # run by its path instead of with -m
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import sgan
 
@@ -21,7 +16,7 @@ if __name__ == "__main__":
 
 import numpy as np
 
-from sgan.command_line import InputError, run_command
+from sgan.runs.command import InputError, run_command
 from sgan.studies.development import make_from_data
 
 SEED = 99

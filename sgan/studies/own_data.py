@@ -11,14 +11,9 @@ approximation.
 """
 
 import math
-import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
-
-if not __package__:  # run by its path instead of with -m
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
 
@@ -28,13 +23,13 @@ if __name__ == "__main__":
 import keras
 import numpy as np
 
-from sgan.command_line import ArgumentParser, InputError, add_options, check_values, option, printable, run_command
-from sgan.data import DataSettings, default_labels
-from sgan.evaluation import predict_classes
-from sgan.memory import check_training
-from sgan.training_loop import (
-    WatchLosses, in_words, memory_errors_in_one_line, set_up_device, step_numbers, steps_per_call
-)
+from sgan.runs.command import InputError, printable, run_command
+from sgan.runs.options import ArgumentParser, add_options, check_values, option
+from sgan.data.dataset import DataSettings, default_labels
+from sgan.models.evaluation import predict_classes
+from sgan.runs.memory import check_training
+from sgan.runs.device import memory_errors_in_one_line, set_up_device
+from sgan.runs.fit import WatchLosses, in_words, step_numbers, steps_per_call
 from sgan.tuned import TunedSettings, TunedSGAN, ingredients_of
 from sgan_mnist import select_supervised_samples
 

@@ -6,19 +6,16 @@ One packed file for each preset, method and data set.
 """
 
 import json
-import sys
 from pathlib import Path
-
-if not __package__:  # run by its path instead of with -m
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import sgan
 
 if __name__ == "__main__":
     sgan.begin_script()
 
-from sgan.command_line import ArgumentParser, InputError, run_command
-from sgan.files import expand, written_whole
+from sgan.runs.command import InputError, run_command
+from sgan.runs.options import ArgumentParser
+from sgan.runs.files import expand, atomic_write
 from sgan.studies.results import lines_of, parse_result, read_results, result_files
 
 
@@ -30,7 +27,7 @@ def packed_path(results, result):
 
 def write_lines(path, lines):
     """Write a packed file whole."""
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 

@@ -8,7 +8,7 @@ import textwrap
 import numpy as np
 from matplotlib.figure import Figure
 
-from sgan.files import written_whole
+from sgan.runs.files import atomic_write
 
 
 def draw_curves(axes, groups, published, what):
@@ -74,5 +74,5 @@ def save_picture(path, panels):
         lines, titles = axes.get_legend_handles_labels()
         axes.legend(lines, [textwrap.fill(title, 100) for title in titles], fontsize=8,
                     loc="upper center", bbox_to_anchor=(0.5, -0.12))  # below, where it hides nothing
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=110)

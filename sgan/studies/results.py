@@ -26,8 +26,8 @@ import json
 import re
 from pathlib import Path
 
-from sgan.command_line import InputError
-from sgan.files import regular_file, written_whole
+from sgan.runs.command import InputError
+from sgan.runs.files import regular_file, atomic_write
 
 NAMED = "preset", "method"  # of the settings: these, and the data, name the file that a run is packed into
 
@@ -53,7 +53,7 @@ def new_path(results, name, identity):
 def write_result(results, result):
     """Write a new run's result. Returns the path."""
     path = new_path(results, result["name"], result["id"])
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(result) + "\n", encoding="utf-8")
     return path
 

@@ -18,9 +18,6 @@ import sys
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-if not __package__:  # run by its path instead of with -m
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
-
 import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
 
 if __name__ == "__main__":
@@ -30,18 +27,20 @@ import keras
 import numpy as np
 
 from discriminator_variants import VARIANTS, count_weights
-from sgan.about import describe_classifier
-from sgan.augmentation import AUGMENTATION
-from sgan.command_line import ArgumentParser, InputError, add_options, at_least, flag, option, run_command
-from sgan.data import DataSettings, load_real_samples
-from sgan.evaluation import accuracy, balanced_accuracy, predict_classes
-from sgan.files import check_writable, expand, save_model
-from sgan.memory import available_cores
-from sgan.run_folder import versions
+from sgan.models.metadata import describe_classifier
+from sgan.data.augmentation import AUGMENTATION
+from sgan.runs.command import InputError, run_command
+from sgan.runs.options import ArgumentParser, add_options, at_least, flag, option
+from sgan.data.dataset import DataSettings, load_real_samples
+from sgan.models.evaluation import accuracy, balanced_accuracy, predict_classes
+from sgan.runs.files import check_writable, expand, save_model
+from sgan.runs.device import available_cores
+from sgan.runs.run_folder import versions
 from sgan.studies.article import ArticleSettings, ArticleSGAN
 from sgan.studies.results import describe_rows, read_results, run_id, write_result
 from sgan.studies.supervised_only import SupervisedOnly
-from sgan.training_loop import set_up_device, step_numbers
+from sgan.runs.device import set_up_device
+from sgan.runs.fit import step_numbers
 from sgan.tuned import INGREDIENTS, RECIPE, TunedSettings, TunedSGAN
 from sgan_mnist import Settings, select_supervised_samples
 

@@ -21,9 +21,10 @@ import sys
 from pathlib import Path
 
 from discriminator_variants import VARIANTS
-from sgan.command_line import ArgumentParser, InputError, at_least, flag
-from sgan.data import MNIST_FINGERPRINT, load_real_samples
-from sgan.files import expand
+from sgan.runs.command import InputError
+from sgan.runs.options import ArgumentParser, at_least, flag
+from sgan.data.dataset import MNIST_FINGERPRINT, load_real_samples
+from sgan.runs.files import expand
 from sgan.studies.pack import remove_failed
 from sgan.studies.published import EPOCH_STEPS
 from sgan.studies.results import read_results
@@ -35,7 +36,7 @@ from sgan.tuned import INGREDIENTS
 SHORT = {"tutorial": 2 * EPOCH_STEPS}  # steps of the SGAN where a study has many runs; other presets: their own number
 LABELS = (20, 50, 100, 200, 1000)
 ARTICLES = ("tutorial", "article")
-MOST_SPLITS = 1000  # months of work already
+MAX_SPLITS = 1000  # months of work already
 
 # --------------------------------------------------------------------------------------------------------------
 # The studies: what to run, in the order in which it is done. Their arguments are the command's options.
@@ -191,7 +192,7 @@ def main(argv=None):
     choices("--presets", type=article_names, metavar="P,…", help=", ".join(ARTICLES))
     choices("--labels", type=counts, metavar="N,…", help="numbers of labelled images")
     choices("--unlabelled", type=counts, metavar="N,…", help="numbers of unlabelled images, beside all of them")
-    choices("--splits", type=count, metavar="N", help=f"label splits, at most {MOST_SPLITS:,}")
+    choices("--splits", type=count, metavar="N", help=f"label splits, at most {MAX_SPLITS:,}")
     choices("--first-split", type=at_least(int, 0), metavar="N", help="the label seed of the first of them")
     length = parser.add_mutually_exclusive_group().add_argument
     length("--epochs", type=count, metavar="N", help=f"of each run, {EPOCH_STEPS} steps each")
@@ -199,8 +200,8 @@ def main(argv=None):
     args = vars(parser.parse_args(argv))
     name, results, jobs, data = (args.pop(key) for key in ("name", "results", "jobs", "data"))
     only_list, only_table, retry = (args.pop(key) for key in ("list", "table", "retry"))
-    if (args["splits"] or 0) > MOST_SPLITS:
-        raise InputError(f"--splits {args['splits']}: must be at most {MOST_SPLITS:,}")
+    if (args["splits"] or 0) > MAX_SPLITS:
+        raise InputError(f"--splits {args['splits']}: must be at most {MAX_SPLITS:,}")
     if epochs := args.pop("epochs"):
         args["steps"] = epochs * EPOCH_STEPS
     if name == "other-data" and data == "mnist":

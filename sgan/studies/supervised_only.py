@@ -2,7 +2,8 @@
 
 import sgan  # noqa: F401  before Keras: it chooses the backend and TensorFlow's CPU kernels
 
-from sgan.training_loop import Training, batch_accuracy, on_device
+from sgan.runs.device import on_device
+from sgan.runs.fit import Training, batch_accuracy
 from sgan_mnist import compile_with_adam, descend, generate_real_samples
 
 

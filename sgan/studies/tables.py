@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sgan.command_line import InputError
-from sgan.data import MNIST_FINGERPRINT
-from sgan.files import write_csv, written_whole
+from sgan.runs.command import InputError
+from sgan.data.dataset import MNIST_FINGERPRINT
+from sgan.runs.files import write_csv, atomic_write
 from sgan.studies.pictures import draw_ablation, draw_curves, draw_errors, save_picture
 from sgan.studies.published import (
     EPOCH_STEPS, ODENA, PUBLISHED_ARTICLE, PUBLISHED_EPOCHS, PUBLISHED_ERRORS, PUBLISHED_TUTORIAL
@@ -377,7 +377,7 @@ def write_tables(name, runs, results, folder, options=""):
     if balanced:
         text += "\n".join(["", *BALANCED, *left_out_for_these_images(found)])
     text += "\n"
-    with written_whole(folder / f"{title}.md") as temporary:
+    with atomic_write(folder / f"{title}.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
     save_picture(folder / f"{title}.png", panels_of(name, found, rows, published))
     print(f"{text}\nwritten: {folder / title}.csv, .md, .png")

@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from sgan.command_line import InputError
-from sgan.memory import available_cores
+from sgan.runs.command import InputError
+from sgan.runs.device import available_cores
 from sgan.studies.results import read_results, write_result
 from sgan.studies.run import PRESETS
 

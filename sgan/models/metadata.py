@@ -3,13 +3,13 @@
     {"classes": ["cat", "dog"], "image_shape": [32, 32, 3], "pixels": [-1, 1], "pictures": "whole", "run": "5f0c..."}
 
 classes are the K names in the order of the outputs; pixels is the range that 0..255 are scaled to; pictures, how files
-become images: "whole" (pictures.py) or, cut out as in MNIST, "digits" (digit_reading.py); run is the id in run.json.
+become images: "whole" (pictures.py) or, cut out as in MNIST, "digits" (digits.py); run is the id in run.json.
 """
 
 import json
 
-from sgan.data import MNIST_FINGERPRINT
-from sgan.files import is_text
+from sgan.data.dataset import MNIST_FINGERPRINT
+from sgan.runs.files import is_text
 
 PIXELS = [-1, 1]
 

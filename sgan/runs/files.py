@@ -12,9 +12,9 @@ from pathlib import Path
 
 import h5py
 
-from sgan.command_line import InputError, printable
+from sgan.runs.command import InputError, printable
 
-MOST_TEXT = 2**24  # bytes: a run.json that names a million label indices
+MAX_TEXT = 2**24  # bytes: a run.json that names a million label indices
 
 
 def expand(path):
@@ -47,10 +47,10 @@ def regular_file(path):
 
 
 def read_text(path):
-    """The text of a file of at most MOST_TEXT bytes, UTF-8. Raises InputError where that is impossible."""
+    """The text of a file of at most MAX_TEXT bytes, UTF-8. Raises InputError where that is impossible."""
     path = regular_file(path)
-    if path.stat().st_size > MOST_TEXT:
-        raise InputError(f"{path}: is larger than {MOST_TEXT // 2**20} MB")
+    if path.stat().st_size > MAX_TEXT:
+        raise InputError(f"{path}: is larger than {MAX_TEXT // 2**20} MB")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -73,7 +73,7 @@ def first_line(error):
 
 
 @contextlib.contextmanager
-def written_whole(path):
+def atomic_write(path):
     """Yield a temporary path with `path`'s suffix; rename it to `path` on success, delete it on failure.
 
     What was written is on the disk before it is renamed, so that even a power cut leaves the old file or the new one.
@@ -141,7 +141,7 @@ def is_text(name):
 
 def write_csv(path, rows):
     """Write rows, dictionaries with the same keys, as a CSV file, whole; file names in it may be of any bytes."""
-    with (written_whole(path) as temporary,
+    with (atomic_write(path) as temporary,
           open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file):
         writer = csv.DictWriter(file, fieldnames=rows[0])
         writer.writeheader()
@@ -164,11 +164,11 @@ def save_model(model, path, about=None):
     """Save a Keras model as .h5, compiled if it is compiled.
 
     Args:
-        about: a dictionary of what the model says about itself, see about.py; kept as JSON in the attribute "about".
+        about: a dictionary of what the model says about itself, see metadata.py; kept as JSON in the attribute "about".
     """
     variables = [*model.variables, *(model.optimizer.variables if model.compiled else ())]
     size = 2**20 + 4 * sum(math.prod(variable.shape) for variable in variables)
-    with written_whole(path) as temporary, errors_only("absl"):  # which calls HDF5 an old format
+    with atomic_write(path) as temporary, errors_only("absl"):  # which calls HDF5 an old format
         temporary.write_bytes(bytes(size))  # HDF5 does not survive finding out itself that there is no space
         model.save(temporary)
         if about:

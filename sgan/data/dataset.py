@@ -3,7 +3,7 @@
     data = load_real_samples("auto")       # or "mnist", "synthetic", "my_pictures", "my_images.npz"
     data.train_images, data.train_labels   # uint8 (N, H, W, C) and int64 (N,); a label of -1 means "no label"
 
-image_folder.py says what a folder looks like, npz_file.py what a file holds. `split_validation` chooses which of the
+folders.py says what a folder looks like, npz.py what a file holds. `split_validation` chooses which of the
 labelled images validate.
 """
 
@@ -21,11 +21,12 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from sgan.command_line import InputError, at_least, flag, option, printable
-from sgan.files import expand, regular_file
-from sgan.image_folder import read_folder
-from sgan.npz_file import LEAST_SIZE, read_npz
-from sgan.synthetic_digits import draw_digits
+from sgan.runs.command import InputError, printable
+from sgan.runs.options import at_least, flag, option
+from sgan.runs.files import expand, regular_file
+from sgan.data.folders import read_folder
+from sgan.data.npz import MIN_SIZE, read_npz
+from sgan.data.synthetic import draw_digits
 
 # Of the file that keras.datasets.mnist downloads: Keras deletes a cached file that has another hash.
 MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
@@ -49,11 +50,11 @@ def number_or_all(text):
 def height_x_width(text):
     """An --image-size from the command line as "HEIGHTxWIDTH"; one number means both."""
     try:
-        lengths = [at_least(int, LEAST_SIZE)(length) for length in text.lower().split("x")]
+        lengths = [at_least(int, MIN_SIZE)(length) for length in text.lower().split("x")]
         height, width = lengths * 2 if len(lengths) == 1 else lengths
     except (ValueError, argparse.ArgumentTypeError):
         raise argparse.ArgumentTypeError(f"{text}: must be HEIGHTxWIDTH or one number, of pixels, each at least "
-                                         f"{LEAST_SIZE}") from None
+                                         f"{MIN_SIZE}") from None
     return f"{height}x{width}"
 
 
@@ -150,7 +151,7 @@ class Dataset(NamedTuple):
 
 
 def synthetic_digits(n_train=12000, n_test=2000, seed=0):
-    """The Dataset of digits drawn from fonts: see synthetic_digits.py."""
+    """The Dataset of digits drawn from fonts: see synthetic.py."""
     return Dataset("synthetic", *draw_digits(n_train, (seed, 0)), *draw_digits(n_test, (seed, 1)),
                    class_names=tuple("0123456789"))
 

@@ -15,10 +15,11 @@ from multiprocessing.pool import ThreadPool
 import numpy as np
 from PIL import Image
 
-from sgan.command_line import InputError, complain, printable, with_progress
-from sgan.memory import available_cores, check_memory
-from sgan.npz_file import LEAST_SIZE, find_twins, may_mean_no_label
-from sgan.pictures import fit, open_picture, to_grey_or_rgb
+from sgan.runs.command import InputError, warn, printable, with_progress
+from sgan.runs.device import available_cores
+from sgan.runs.memory import check_memory
+from sgan.data.npz import MIN_SIZE, find_twins, may_mean_no_label
+from sgan.data.pictures import fit, open_picture, to_grey_or_rgb
 
 LARGEST_OWN_SIZE = 64  # pixels, of height and width: up to here pictures that all have one size keep it
 DEFAULT_SIZE = 32, 32
@@ -117,7 +118,7 @@ def sub_folders(folder):
         try:
             open_picture(file)
         except InputError as error:
-            complain(error)
+            warn(error)
         else:
             raise InputError(f"{file}: a picture outside of the class folders; move it into that of its class, or "
                              f"into {folder / 'unlabelled'}")
@@ -174,7 +175,7 @@ def read_pictures(path, files, size, channels):
         results = pool.imap(read, files, chunksize=16)
         for row, result in enumerate(with_progress(results, len(files), "Reading pictures")):
             if isinstance(result, InputError):
-                complain(result)
+                warn(result)
                 continue
             image, grey, first_of_many = result
             if not images:
@@ -215,7 +216,7 @@ def read_image(file, size, channels):
         return error
     except ValueError as error:
         return InputError(f"{file}: cannot be read as a picture ({error})")
-    own_size = size is None and LEAST_SIZE <= min(converted.size) and max(converted.size) <= LARGEST_OWN_SIZE
+    own_size = size is None and MIN_SIZE <= min(converted.size) and max(converted.size) <= LARGEST_OWN_SIZE
     shape = (*(converted.size[::-1] if own_size else size or DEFAULT_SIZE), channels or 3)
     image = np.asarray(converted).reshape(shape) if own_size else fit(converted, shape)
     grey = is_grey(image) and is_grey(np.atleast_3d(converted))

@@ -29,11 +29,12 @@ import matplotlib
 import numpy as np
 import tensorflow as tf
 
-from sgan.command_line import ArgumentParser, InputError, add_options, check_values, flag, printable
-from sgan.data import default_labels, split_validation
-from sgan.files import expand, first_line, read_json, read_text, write_csv, written_whole
-from sgan.lock import is_held, locked
-from sgan.training_loop import memory_errors_in_one_line, set_up_device
+from sgan.runs.command import InputError, printable
+from sgan.runs.options import ArgumentParser, add_options, check_values, flag
+from sgan.data.dataset import default_labels, split_validation
+from sgan.runs.files import expand, first_line, read_json, read_text, write_csv, atomic_write
+from sgan.runs.lock import is_held, locked
+from sgan.runs.device import memory_errors_in_one_line, set_up_device
 
 DATA = "source", "fingerprint", "warning"  # of a record: where the images are, their hash, what to say about them
 ROWS = "label_indices", "validation_indices"  # of a record: row numbers among the training images
@@ -181,7 +182,7 @@ class RunFolder:
     def save_record(self):
         """Write run.json."""
         self.check_still_there()
-        with written_whole(self.path / "run.json") as temporary:
+        with atomic_write(self.path / "run.json") as temporary:
             temporary.write_text(json.dumps(self.record, indent=1) + "\n", encoding="utf-8")
 
     def finish(self):
@@ -203,7 +204,7 @@ class RunFolder:
         """Write state.npz: every variable that the next step depends on, the history, and whose state it is."""
         of_the_run = {**self.identity(), "history": self.history}
         arrays = {name: variable.numpy() for name, variable in state_of(training).items()}
-        with written_whole(self.path / "state.npz") as temporary:
+        with atomic_write(self.path / "state.npz") as temporary:
             np.savez(temporary, run=json.dumps(of_the_run), **arrays)
 
     def identity(self):

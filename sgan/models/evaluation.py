@@ -5,7 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
-from sgan.command_line import printable
+from sgan.runs.command import printable
 
 
 def scale_images(images):

@@ -2,12 +2,11 @@
 memory may kill the process."""
 
 import math
-import os
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-from sgan.command_line import InputError
+from sgan.runs.command import InputError
 
 try:
     import resource
@@ -19,11 +18,6 @@ except ImportError:  # Windows
 PROGRAM = 800 * 2**20
 COPIES = 2.3
 MAPPED = 1200 * 2**20  # a limit on addresses (ulimit -v) counts what TensorFlow has mapped and does not use, too
-
-
-def available_cores():
-    """How many cores this process may use: on a cluster often fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def container_limit():

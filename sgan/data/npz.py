@@ -12,12 +12,12 @@ import zipfile
 
 import numpy as np
 
-from sgan.command_line import InputError, printable
-from sgan.files import first_line, is_text, regular_file
-from sgan.memory import check_memory
+from sgan.runs.command import InputError, printable
+from sgan.runs.files import first_line, is_text, regular_file
+from sgan.runs.memory import check_memory
 
 UNLABELLED = ("x_unlabelled", "x_unlabeled")
-LEAST_SIZE = 8  # pixels, of height and width
+MIN_SIZE = 8  # pixels, of height and width
 # Refused as names of classes: they may stand for "no label".
 NOT_A_CLASS = ("", "-1", "-1.0", "nan", "none", "unlabelled", "unlabeled")
 
@@ -157,9 +157,9 @@ def channels_last(path, key, images):
         images = np.moveaxis(images, 1, 3)
         notes.append(f"{key}: the channels come first, the images are {b}x{c} with {a} of them")
     height, width = images.shape[1:3]
-    if min(height, width) < LEAST_SIZE:
+    if min(height, width) < MIN_SIZE:
         raise InputError(f"{path}: the images of {key} are {height}x{width}, but height and width must be at least "
-                         f"{LEAST_SIZE} pixels")
+                         f"{MIN_SIZE} pixels")
     return images, notes
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from sgan.files import written_whole
+from sgan.runs.files import atomic_write
 
 
 def save_image_grid(images, path):
@@ -17,7 +17,7 @@ def save_image_grid(images, path):
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
     axes.axis("off")
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=120)
 
 
@@ -36,5 +36,5 @@ def save_training_curves(history, path):
     for axes in (losses, accuracies):
         axes.grid(alpha=0.3)
         axes.legend()
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=110)

@@ -5,14 +5,14 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps
 
-from sgan.command_line import InputError
-from sgan.files import first_line, regular_file
+from sgan.runs.command import InputError
+from sgan.runs.files import first_line, regular_file
 
 # What Pillow decodes by itself. Others need programs that it would start (EPS), or are no pictures (HDF5, MPEG, ...).
 FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF", "JPEG2000", "ICO", "ICNS", "PSD", "QOI",
            "DIB", "DDS", "PCX", "SGI", "TGA")
 SUFFIXES = {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS} | {".heic", ".heif"}
-MOST_PIXELS = 100_000_000  # of one picture; decoding needs up to 16 bytes for each
+MAX_PIXELS = 100_000_000  # of one picture; decoding needs up to 16 bytes for each
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
@@ -23,7 +23,7 @@ def open_picture(path):
         A Pillow picture; `info["first_of_many"]` is True where the file holds further ones (an animation, pages).
 
     Raises:
-        InputError: it is not a picture that is read here, is damaged, or has more than MOST_PIXELS.
+        InputError: it is not a picture that is read here, is damaged, or has more than MAX_PIXELS.
     """
     path = regular_file(path)
     if not path.stat().st_size:
@@ -32,7 +32,7 @@ def open_picture(path):
         warnings.simplefilter("ignore")  # of damaged EXIF data and the like: it is the pixels that matter
         try:
             with Image.open(path, formats=[kind for kind in FORMATS if kind in Image.OPEN]) as picture:
-                if picture.width * picture.height > MOST_PIXELS:
+                if picture.width * picture.height > MAX_PIXELS:
                     raise Image.DecompressionBombError
                 # Cameras store a second, small picture in MPO, and a PSD's further ones are its layers.
                 first_of_many = picture.format not in ("MPO", "PSD") and getattr(picture, "is_animated", False)
@@ -42,7 +42,7 @@ def open_picture(path):
                     raise ValueError("its colours have 16 bits and use only 12 of them; save it with 8 bits")
                 ImageOps.exif_transpose(picture, in_place=True)
         except Image.DecompressionBombError:
-            raise InputError(f"{path}: has more than {MOST_PIXELS // 10**6} million pixels; "
+            raise InputError(f"{path}: has more than {MAX_PIXELS // 10**6} million pixels; "
                              "make the picture smaller") from None
         except Image.UnidentifiedImageError:
             raise InputError(f"{path}: cannot be read as a picture ({unknown_kind(path)})") from None

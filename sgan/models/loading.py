@@ -14,9 +14,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sgan.about import check_about
-from sgan.command_line import InputError
-from sgan.files import errors_only, first_line, regular_file
+from sgan.models.metadata import check_about
+from sgan.runs.command import InputError
+from sgan.runs.files import errors_only, first_line, regular_file
 
 # All that a file may ask Keras to make. A list of what is allowed, as Keras has many ways to run what a file
 # brings along (Lambda, TFSMLayer, TorchModuleWrapper, functions by name, ...) and may get more.
@@ -32,12 +32,12 @@ ALLOWED_CLASSES = frozenset("""
     L1 L2 L1L2 OrthogonalRegularizer MaxNorm MinMaxNorm NonNeg UnitNorm
     DTypePolicy __keras_tensor__ __tensor__ __numpy__ __tuple__ __slice__ __ellipsis__
 """.split())
-MOST_BYTES = 2**30  # of a file
-MOST_TEXT = 2**22  # characters of a description
+MAX_BYTES = 2**30  # of a file
+MAX_TEXT = 2**22  # characters of a description
 DEEPEST = 100  # brackets inside each other in a description
-MOST_OBJECTS = 10_000  # layers, initializers, ...: those of a model that is called several times count each time
-MOST_VALUES = 2**28  # that all operations of the model return for one image
-MOST_OPERATIONS = 2**37  # floating-point, for one image
+MAX_OBJECTS = 10_000  # layers, initializers, ...: those of a model that is called several times count each time
+MAX_VALUES = 2**28  # that all operations of the model return for one image
+MAX_OPERATIONS = 2**37  # floating-point, for one image
 
 
 def refuse(path, reason):
@@ -55,8 +55,8 @@ def opened(path):
     path = regular_file(path)
     with open(path, "rb"):
         pass  # an OSError here is about the file system; is_hdf5 would take it for a file of another kind
-    if path.stat().st_size > MOST_BYTES:
-        refuse(path, f"it is larger than {MOST_BYTES // 2**20} MB")
+    if path.stat().st_size > MAX_BYTES:
+        refuse(path, f"it is larger than {MAX_BYTES // 2**20} MB")
     if not h5py.is_hdf5(path):
         raise InputError(f"{path}: is not an HDF5 file, as c_model_*.h5 are")
     if path.suffix not in (".h5", ".hdf5"):
@@ -78,8 +78,8 @@ def read_text(path, group, name):
     if attribute.shape != () or h5py.check_string_dtype(attribute.dtype) is None:
         raise InputError(f"{path}: its {name} is damaged")
     text = group.attrs[name]
-    if len(text) > MOST_TEXT:
-        refuse(path, f"its {name} is longer than {MOST_TEXT:,} characters")
+    if len(text) > MAX_TEXT:
+        refuse(path, f"its {name} is longer than {MAX_TEXT:,} characters")
     try:
         return text.decode("utf-8") if isinstance(text, bytes) else text
     except UnicodeDecodeError:
@@ -98,8 +98,8 @@ def names_in(path, group, name):
     for part in parts:
         attribute = group.attrs.get_id(part)
         size = math.prod(attribute.shape)
-        if len(names) + size > MOST_OBJECTS:
-            refuse(path, f"it names more than {MOST_OBJECTS:,} weights or layers")
+        if len(names) + size > MAX_OBJECTS:
+            refuse(path, f"it names more than {MAX_OBJECTS:,} weights or layers")
         if size and (len(attribute.shape) != 1 or h5py.check_string_dtype(attribute.dtype) is None):
             raise InputError(f"{path}: its {part} are damaged")
         values = group.attrs[part] if size else []
@@ -142,8 +142,8 @@ def check_weights(path, file):
             size, number = size + dataset.nbytes, number + 1
             if size > path.stat().st_size:
                 refuse(path, f"its weights would be larger than the file, at {name!r}")
-            if number > MOST_OBJECTS:
-                refuse(path, f"it names more than {MOST_OBJECTS:,} weights")
+            if number > MAX_OBJECTS:
+                refuse(path, f"it names more than {MAX_OBJECTS:,} weights")
 
 
 def read_config(path):
@@ -160,7 +160,7 @@ def read_config(path):
 
 
 def read_about(path, model):
-    """What the file of a loaded `model` says about itself, see about.py; None if it says nothing.
+    """What the file of a loaded `model` says about itself, see metadata.py; None if it says nothing.
 
     Raises InputError if that is damaged or does not fit the model.
     """
@@ -198,8 +198,8 @@ def check_harmless(path, config):
                     and node.get("registered_name") in (None, name)):
                 refuse(path, f"it contains {str(name)[:80]!r}, which is not one of the plain layers of a classifier "
                              "and could run code")
-    if count_objects(config) > MOST_OBJECTS:
-        refuse(path, f"it has more than {MOST_OBJECTS:,} layers and parts of layers")
+    if count_objects(config) > MAX_OBJECTS:
+        refuse(path, f"it has more than {MAX_OBJECTS:,} layers and parts of layers")
 
 
 def count_objects(node):
@@ -224,13 +224,13 @@ def rehearse(path):
         model = keras.models.load_model(path, compile=False)
         check_shapes(path, model)
         graph = traced(model)
-    if (values := count_values(graph)) > MOST_VALUES:
-        refuse(path, f"it computes {values:,} values for one image, more than {MOST_VALUES:,}")
+    if (values := count_values(graph)) > MAX_VALUES:
+        refuse(path, f"it computes {values:,} values for one image, more than {MAX_VALUES:,}")
     builder = tf.compat.v1.profiler.ProfileOptionBuilder
     options = builder(builder.float_operation()).with_empty_output().build()
     operations = tf.compat.v1.profiler.profile(graph, options=options).total_float_ops
-    if operations > MOST_OPERATIONS:
-        refuse(path, f"it needs {operations:,} operations for one image, more than {MOST_OPERATIONS:,}")
+    if operations > MAX_OPERATIONS:
+        refuse(path, f"it needs {operations:,} operations for one image, more than {MAX_OPERATIONS:,}")
 
 
 def traced(model):
@@ -245,8 +245,8 @@ def count_values(graph):
 
 
 def batch_size_of(model, most=500):
-    """How many images to give to a model at once: `most`, or fewer, so that no more than MOST_VALUES are computed."""
-    return max(1, min(most, MOST_VALUES // count_values(traced(model))))
+    """How many images to give to a model at once: `most`, or fewer, so that no more than MAX_VALUES are computed."""
+    return max(1, min(most, MAX_VALUES // count_values(traced(model))))
 
 
 def check_shapes(path, model):
