@@ -177,16 +177,14 @@ COMMANDS = {"sgan_mnist.py", "evaluate_classifier.py", "discriminator_variants.p
             "-m sgan.studies.run", "-m sgan.studies.development", "-m sgan.studies.pack", "-m sgan.studies.own_data",
             "-m sgan.studies.baselines", "-m sgan.studies.long_tail",
             "-m sgan.benchmarks.train_step", "-m sgan.benchmarks.time_to_accuracy",
-            "-m sgan.benchmarks.digit_pictures", "-m sgan.benchmarks.kill_and_resume",
-            "-m sgan.benchmarks.matrix_products"}
-DOCUMENTS = "README.md", "results/README.md", "results/history.md"
+            "-m sgan.benchmarks.digit_pictures"}
+DOCUMENTS = "README.md", "results/README.md"
 OPTION = r"(?<![\w-])--[a-z][a-z0-9-]*"
 
 
 def read_document(name):
-    """A document without its blocks of commands that are for an earlier commit."""
-    text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", "")
-    return re.sub(r"```\w*\ngit checkout .*?```", "", text, flags=re.DOTALL)
+    """A document, its continued lines joined."""
+    return (ROOT / name).read_text(encoding="utf-8").replace("\\\n", "")
 
 
 def commands_in(text):
@@ -213,7 +211,7 @@ def options_of(run_script):
 def test_documents_give_each_command_only_its_own_options(document, options_of):
     text = read_document(document)
     commands = commands_in(text)
-    assert len(commands) > 5 or document == "results/history.md"  # whose commands are for earlier commits
+    assert len(commands) > 5
     for command, given in commands:
         own = options_of[command]
         if "--compare" in given:
