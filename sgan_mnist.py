@@ -15,10 +15,8 @@ the time of a step, TensorFlow 2.21.0, Keras 3.15.1. All runs and the baselines:
 """
 
 import math
-import shlex
 import sys
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import ClassVar
 
 import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
@@ -31,57 +29,31 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from sgan.models.metadata import describe_classifier
-from sgan.runs.command import InputError, run_command
-from sgan.runs.options import option
-from sgan.models.cropping import crop
-from sgan.data.dataset import DataSettings
+from sgan.data.dataset import default_labels
 from sgan.models.evaluation import batch_size_for, class_table, measure, scale_images
 from sgan.models.fast_convolution import speed_up
-from sgan.runs.files import save_model
-from sgan.runs.memory import check_training
-from sgan.runs.plots import save_image_grid, save_training_curves
-from sgan.runs.run_folder import start_run
+from sgan.models.metadata import describe_classifier
+from sgan.runs.command import InputError, run_command
 from sgan.runs.device import on_device
-from sgan.runs.fit import TimeLeft, Training, WatchLosses, batch_accuracy, step_numbers, steps_per_call
-
-# --------------------------------------------------------------------------------------------------------------
-# Settings: each field is an option of the command line; those of the data are in sgan/data.py
+from sgan.runs.files import save_model
+from sgan.runs.fit import PrintLosses, TimeLeft, Training, batch_accuracy, fit
+from sgan.runs.options import option
+from sgan.runs.plots import save_image_grid
+from sgan.runs.run_folder import RunSettings, SaveEpoch, open_run, parse_options
 
 
 @dataclass
-class Settings(DataSettings):
+class Settings(RunSettings):
     """Train a semi-supervised GAN: a classifier from a few labelled images and many unlabelled ones."""
 
-    epochs: int = option(20, "of --steps-per-epoch steps each; models and pictures are saved after each", least=1)
-    batch_size: int = option(100, "images of the generator's update; all other batches have half as many", least=2)
-    latent_dim: int = option(100, "size of the generator's input", least=1)
-    learning_rate: float = option(2e-4, "learning rate of the three Adam optimizers")
-    beta_1: float = option(0.5, "beta_1 of the three Adam optimizers")
-    steps_per_epoch: int | None = option(None, "default: images // batch size", least=1)
-    seed: int = option(0, "seed for weights, batches and noise", least=0)
+    epochs: int = option(20, "of --steps-per-epoch steps each; models and pictures are saved after each", min=1)
+    steps_per_epoch: int | None = option(None, "default: images // batch size", min=1)
+    batch_size: int = option(100, "images of the generator's update; all other batches have half as many", min=2)
+    learning_rate: float = option(2e-4, "learning rate of the three Adam optimizers", min=0)
+    beta_1: float = option(0.5, "beta_1 of the three Adam optimizers", min=0, below=1)
     out: str = option("runs/sgan", "folder of the run")
-    print_every: int | None = option(None, "print the losses of every N-th step instead of a progress bar", least=1)
-    tensorboard: bool = option(False, "write logs for TensorBoard too (pip install tensorboard)")
     COMMAND: ClassVar = "python sgan_mnist.py"
     MAY_CHANGE: ClassVar = ("epochs",)  # when a run is resumed, beside the place of the data
-    HALF_GENERATED: ClassVar = True  # of --batch-size
-
-    def check(self):
-        """Raise InputError for settings that cannot be used."""
-        super().check()
-        if self.HALF_GENERATED and self.batch_size % 2:
-            raise InputError(f"--batch-size {self.batch_size}: must be even, half of it is generated images")
-        if not 0 < self.learning_rate < float("inf"):
-            raise InputError(f"--learning-rate {self.learning_rate}: must be above 0 and finite")
-        if not 0 <= self.beta_1 < 1:
-            raise InputError(f"--beta-1 {self.beta_1}: must be from 0 to below 1")
-        if self.tensorboard and not find_spec("tensorboard"):
-            raise InputError("--tensorboard: needs the package: pip install tensorboard")
-
-
-# --------------------------------------------------------------------------------------------------------------
-# Data: which images keep their labels
 
 
 def select_supervised_samples(labels, n_samples=100, n_classes=10, seed=0):
@@ -89,7 +61,7 @@ def select_supervised_samples(labels, n_samples=100, n_classes=10, seed=0):
 
     Args:
         labels: (N,) integers, 0..n_classes-1, or -1 for "no label".
-        n_samples: how many to choose; None for every image that has a label, however many each class has.
+        n_samples: how many to choose; "all" for every image that has a label, however many each class has.
         n_classes: K.
         seed: the label seed.
 
@@ -100,22 +72,18 @@ def select_supervised_samples(labels, n_samples=100, n_classes=10, seed=0):
         InputError: n_samples is not a multiple of n_classes, or a class has too few images.
     """
     rows_of = [np.flatnonzero(labels == k) for k in range(n_classes)]
-    share, rest = (1, 0) if n_samples is None else divmod(n_samples, n_classes)
+    share, rest = (1, 0) if n_samples == "all" else divmod(n_samples, n_classes)
     if rest or not share:
         raise InputError(f"{n_samples} labels cannot be the same number of each of the {n_classes} classes: "
                          f"--labels must be a multiple of {n_classes}")
     for k, rows in enumerate(rows_of):
         if len(rows) < share:
-            raise InputError(f"{n_samples or 'all'} labels: {share} or more of each of the {n_classes} classes are "
-                             f"needed, but class {k} has {len(rows)}; see --labels")
-    if n_samples is not None:
+            raise InputError(f"{n_samples} labels: {share} or more of each of the {n_classes} classes are needed, but "
+                             f"class {k} has {len(rows)}; see --labels")
+    if n_samples != "all":
         random = np.random.default_rng(seed)
         rows_of = [random.choice(rows, share, replace=False) for rows in rows_of]
     return np.sort(np.concatenate(rows_of))
-
-
-# --------------------------------------------------------------------------------------------------------------
-# The networks
 
 
 def custom_activation(logits):
@@ -151,6 +119,12 @@ def define_discriminator(in_shape=(28, 28, 1), n_classes=10, backbone=discrimina
     return d_model, c_model
 
 
+def crop(images, height, width):
+    """Cut images (n, H, W, C) off at the bottom and the right; no layer if they have the right size."""
+    rest = (0, images.shape[1] - height), (0, images.shape[2] - width)
+    return images if rest == ((0, 0), (0, 0)) else layers.Cropping2D(rest, name="crop")(images)
+
+
 def define_generator(latent_dim, out_shape=(28, 28, 1)):
     """Latent points (n, latent_dim) to images (n, H, W, C) in [-1, 1], made with the next multiples of 4 as H and W."""
     height, width, channels = out_shape
@@ -167,10 +141,10 @@ def define_generator(latent_dim, out_shape=(28, 28, 1)):
 
 
 class GAN(keras.Model):
-    """The composite: the generator, then a frozen discriminator.
+    """The composite: latent points (n, latent_dim) to D(x), (n, 1), of the images that the generator makes of them.
 
-    "Frozen" holds for this model only: it trains the generator's weights and no others, while the discriminator stays
-    trainable everywhere else. (Setting `d_model.trainable = False` would freeze the layers of c_model with it.)
+    The discriminator is frozen in this model only, which trains the generator's weights and no others. (Setting
+    `d_model.trainable = False` would freeze the layers of c_model with it.)
     """
 
     def __init__(self, g_model, d_model):
@@ -190,19 +164,10 @@ class GAN(keras.Model):
         return [weight for weight in self.weights if id(weight) not in own]
 
 
-def define_gan(g_model, d_model):
-    """Latent points (n, latent_dim) to the probability, (n, 1), that the images generated from them are real; `GAN`."""
-    return GAN(g_model, d_model)
-
-
 def compile_with_adam(model, loss, settings, **options):
     """Compile a model with an Adam optimizer of its own, whose variables exist at once: a resumed run loads them."""
     model.compile(keras.optimizers.Adam(settings.learning_rate, beta_1=settings.beta_1), loss, **options)
     model.optimizer.build(model.trainable_weights)
-
-
-# --------------------------------------------------------------------------------------------------------------
-# The training step
 
 
 def generate_real_samples(dataset, n_samples, seed):
@@ -253,12 +218,13 @@ class SGAN(Training):
         image_shape = unlabelled_images.shape[1:]
         self.d_model, self.c_model = self.define_discriminator(image_shape, n_classes)
         self.g_model = speed_up(self.define_generator(settings.latent_dim, image_shape))
-        self.gan_model = define_gan(self.g_model, self.d_model)
+        self.gan_model = GAN(self.g_model, self.d_model)
         self.compile_discriminators(settings)
         compile_with_adam(self.gan_model, "binary_crossentropy", settings)
         self.labelled = [on_device(values) for values in labelled]
         self.unlabelled = [on_device(unlabelled_images)]
         self.batch_size = settings.batch_size
+        self.generator_batch_size = settings.batch_size
 
     def compile_discriminators(self, settings):
         """Give each model through which the discriminator is trained its loss and its optimizer."""
@@ -273,10 +239,6 @@ class SGAN(Training):
     @property
     def optimizers(self):
         return [model.optimizer for model in (*self.discriminators, self.gan_model)]
-
-    def step_bytes(self):
-        """What a step needs in memory, beside the variables: measured, 2,560 bytes a pixel."""
-        return 2560 * self.batch_size * math.prod(self.g_model.output_shape[1:3])
 
     def train_on_labelled(self, images, labels):
         """Update 1. Returns the loss and the class probabilities (n, K) before it."""
@@ -294,10 +256,6 @@ class SGAN(Training):
         """Update 4: the frozen discriminator should take what the generator makes for real. Returns the loss before."""
         return descend(self.gan_model, latent_points, ops.ones((latent_points.shape[0], 1)))[0]
 
-    def gan_batch_size(self):
-        """How many images update 4 generates."""
-        return self.batch_size
-
     def update(self, labelled_images, labels, unlabelled_images, fake_noise, gan_noise):
         """One step of the tutorial: three updates of the discriminator, then one of the generator.
 
@@ -310,92 +268,79 @@ class SGAN(Training):
         Returns:
             The losses before each update, and the accuracy on the labelled batch, 0..1.
         """
+        # 1. Labelled images: which class?
         c_loss, probabilities = self.train_on_labelled(labelled_images, labels)
-        return {
-            "c_loss": c_loss,
-            "c_accuracy": batch_accuracy(probabilities, labels),
-            "d_loss_real": self.train_on_unlabelled(unlabelled_images),
-            "d_loss_fake": self.train_on_generated(generate_fake_samples(self.g_model, fake_noise)),
-            "g_loss": self.train_generator(gan_noise),
-        }
+        # 2. Unlabelled images are real.
+        d_loss_real = self.train_on_unlabelled(unlabelled_images)
+        # 3. Generated images are fake.
+        d_loss_fake = self.train_on_generated(generate_fake_samples(self.g_model, fake_noise))
+        # 4. The generator: the discriminator, as it is now, should take its images for real ones.
+        g_loss = self.train_generator(gan_noise)
+        return {"c_loss": c_loss, "c_accuracy": batch_accuracy(probabilities, labels), "d_loss_real": d_loss_real,
+                "d_loss_fake": d_loss_fake, "g_loss": g_loss}
 
     def train_step(self, data):
         """Draw the batches and make one `update`; `data`, the step's number, is not needed."""
-        half, latent_dim, seed = self.batch_size // 2, self.g_model.input_shape[1], self.seed_generator
+        latent_dim, seed = self.g_model.input_shape[1], self.seed_generator
+        half = self.batch_size // 2  # images of each kind for the discriminator; a whole batch is generated in update 4
         labelled_images, labels = generate_real_samples(self.labelled, half, seed)
         (unlabelled_images,) = generate_real_samples(self.unlabelled, half, seed)
         fake_noise = generate_latent_points(latent_dim, half, seed)
-        gan_noise = generate_latent_points(latent_dim, self.gan_batch_size(), seed)
+        gan_noise = generate_latent_points(latent_dim, self.generator_batch_size, seed)
         return self.record(self.update(labelled_images, labels, unlabelled_images, fake_noise, gan_noise))
 
 
-# --------------------------------------------------------------------------------------------------------------
-# Training
-
-
-def summarize_performance(step, g_model, c_model, dataset, run):
-    """Save both models in the folder of the run and measure the classifier.
+def summarize_performance(step, g_model, c_model, latent_points, dataset, run):
+    """Save both models and a picture of generated images in the folder of the run, and measure the classifier.
 
     Returns {"train_accuracy": 0..1, and the same for "validation" and "test", if there are such sets}.
     """
     names = [f"g_model_{step:04d}.h5", f"c_model_{step:04d}.h5"]
     save_model(g_model, run.path / names[0])
     save_model(c_model, run.path / names[1], describe_classifier(dataset, run.record))
+    n = batch_size_for(100, g_model.output_shape[1:])
+    images = [generate_fake_samples(g_model, latent_points[i:i + n]) for i in range(0, len(latent_points), n)]
+    save_image_grid(np.concatenate(images), run.path / f"generated_plot_{step:04d}.png")
     accuracies, line = measure(c_model, dataset)
     print(f"{line}\n>Saved: {', '.join(names)}")
     return accuracies
 
 
-def train(training, dataset, settings, run):
+def train(training, dataset, run):
     """Train from the last finished epoch of `run` on, saving each epoch there."""
+    settings = run.settings
     steps = settings.steps_per_epoch or len(dataset.train_images) // settings.batch_size
     if not steps:
         raise InputError(f"--batch-size {settings.batch_size}: more than the {len(dataset.train_images)} images; "
                          "lower it")
-    check_training(training.state_variables(), training.step_bytes())
-    run.load_state(training)
-    if settings.epochs < len(run.history):
-        raise InputError(f"--epochs {settings.epochs}: the run has finished {len(run.history)} already")
-    run.save_record()
-    latent_points = generate_latent_points(settings.latent_dim, 100, seed=settings.seed)  # the same in every epoch
-    n = batch_size_for(100, training.g_model.output_shape[1:])
+    run.restore(training)
+    latent_points = training.latent_points(100, settings.seed)  # the same in every epoch
 
-    def save_pictures():
-        images = [generate_fake_samples(training.g_model, latent_points[i:i + n]) for i in range(0, 100, n)]
-        save_image_grid(np.concatenate(images), run.path / f"generated_plot_{run.history[-1]['step']:04d}.png")
-        save_training_curves(run.history, run.path / "training_curves.png")
+    def summarize(step):
+        return summarize_performance(step, training.g_model, training.c_model, latent_points, dataset, run)
 
-    def save_epoch(epoch, logs):
-        run.check_still_there()
-        step = (epoch + 1) * steps
-        logs.update(summarize_performance(step, training.g_model, training.c_model, dataset, run))
-        losses = {mean.name: logs[mean.name] for mean in training.metrics}  # in their order; Keras sorts them
-        run.save_epoch({"epoch": epoch + 1, "step": step, **losses, **logs}, training)
-        save_pictures()
-
-    if run.history:
-        save_pictures()  # which a kill may have left out
-    else:
-        run.save_state(training)
-    callbacks = [WatchLosses(steps, settings.print_every), keras.callbacks.LambdaCallback(on_epoch_end=save_epoch),
-                 TimeLeft(settings.epochs, steps, training.c_model, dataset.sets())]
+    callbacks = [SaveEpoch(run, summarize), TimeLeft()]
+    if settings.print_every:
+        callbacks.append(PrintLosses(settings.print_every))
     if settings.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
-    training.compile(optimizer=None, steps_per_execution=steps_per_call(steps, settings.print_every))
-    try:
-        training.fit(step_numbers(steps), epochs=settings.epochs, initial_epoch=len(run.history), callbacks=callbacks,
-                     shuffle=False, verbose=1 if sys.stdout.isatty() and not settings.print_every else 2)
-    except KeyboardInterrupt:
-        go_on = f"{settings.COMMAND} --out {shlex.quote(settings.out)} --resume"
-        raise KeyboardInterrupt(f"interrupted; go on with: {go_on}") from None
+    fit(training, steps, settings.epochs, len(run.history), callbacks, every=settings.print_every,
+        verbose=1 if sys.stdout.isatty() and not settings.print_every else 2)
     print("\n".join(class_table(training.c_model, np.array(training.labelled[1]), dataset)))
     run.finish()
 
 
 def main(argv=None):
     """Train the tutorial's SGAN, with the settings of the command line."""
-    with start_run(Settings, select_supervised_samples, argv) as (settings, dataset, labelled, run):
-        train(SGAN(settings, labelled, dataset.train_images, dataset.n_classes), dataset, settings, run)
+    with open_run(Settings, parse_options(Settings, argv)) as run:
+        settings = run.settings
+        dataset = settings.load()
+        rows = select_supervised_samples(dataset.train_labels, settings.labels or default_labels(dataset),
+                                         dataset.n_classes, settings.label_seed)
+        dataset, labelled = run.keep_labels(dataset, rows)
+        keras.utils.set_random_seed(settings.seed)
+        training = SGAN(settings, labelled, dataset.train_images, dataset.n_classes)
+        train(training, dataset, run)
 
 
 if __name__ == "__main__":

@@ -54,19 +54,16 @@ import tensorflow as tf
 from keras import layers, ops
 
 from sgan.data.augmentation import AUGMENTATION, augment, background, clutter
+from sgan.data.dataset import default_labels
 from sgan.runs.command import InputError, run_command
-from sgan.runs.options import flag, option
-from sgan.models.cropping import crop
-from sgan.runs.run_folder import start_run
 from sgan.runs.device import on_device
 from sgan.runs.fit import Training, batch_accuracy
+from sgan.runs.options import option
+from sgan.runs.run_folder import RunSettings, open_run, parse_options
 from sgan_mnist import (
-    Settings, custom_activation, define_discriminator, generate_latent_points, generate_real_samples,
+    crop, custom_activation, define_discriminator, generate_latent_points, generate_real_samples,
     select_supervised_samples, train
 )
-
-# --------------------------------------------------------------------------------------------------------------
-# Settings: those of sgan_mnist.py, with other defaults, and a few more
 
 RECIPE = 9  # raised with each change of what a step does to MNIST: runs of different recipes must not be averaged.
 # A change for other images only does not raise it: their earlier runs must get another `recipe` in the files by hand.
@@ -84,20 +81,22 @@ AVERAGING = 9  # the teacher averages over about the last ninth of the steps so 
 
 
 @dataclass
-class TunedSettings(Settings):
+class TunedSettings(RunSettings):
     """Train the tuned SGAN: a classifier from a few labelled images and many unlabelled ones, in minutes."""
 
-    epochs: int = option(7, "of --steps-per-epoch steps each; all schedules run over the whole training", least=1)
-    steps_per_epoch: int = option(600, "models and pictures are saved after each epoch", least=1)
-    batch_size: int = option(100, "unlabelled images a step", least=2)
-    labelled_batch: int = option(50, "labelled images a step", least=1)
-    generated_batch: int = option(25, "generated images a step", least=1)
-    learning_rate: float = option(1e-3, "learning rate of both Adam optimizers")
-    beta_1: float = option(0.9, "beta_1 of the discriminator's Adam; the generator's is 0.5")
-    confidence: float = option(0.95, "the teacher's predictions of at least this probability are pseudo-labels")
+    epochs: int = option(7, "of --steps-per-epoch steps each; all schedules run over the whole training", min=1)
+    steps_per_epoch: int = option(600, "models and pictures are saved after each epoch", min=1)
+    batch_size: int = option(100, "unlabelled images a step", min=2)
+    labelled_batch: int = option(50, "labelled images a step", min=1)
+    generated_batch: int = option(25, "generated images a step", min=1)
+    learning_rate: float = option(1e-3, "learning rate of both Adam optimizers", min=0)
+    beta_1: float = option(0.9, "beta_1 of the discriminator's Adam; the generator's is 0.5", min=0, below=1)
+    confidence: float = option(0.95, "the teacher's predictions of at least this probability are pseudo-labels",
+                               min=0, below=1)
     adversarial_weight: float = option(0.15, "weight of the losses of d_model, that of the labels has 1; for images "
-                                            "that do not show strokes a third of it at first, falling linearly to 0")
-    mutual_information_weight: float = option(2.0, "weight of the mutual information, after the first 100 steps")
+                                            "that do not show strokes a third of it at first, falling linearly to 0",
+                                       min=0)
+    mutual_information_weight: float = option(2.0, "weight of the mutual information, after the first 100 steps", min=0)
     images: str = option("auto", "what they show: strokes on a background (digits, letters, drawings), or something "
                                  f"other, for which {', '.join(STROKES_ONLY)} are left out; auto finds out",
                          choices=("auto", "strokes", "other"))
@@ -106,18 +105,11 @@ class TunedSettings(Settings):
     out: str = option("runs/tuned", "folder of the run")
     COMMAND: ClassVar = "python -m sgan.tuned"
     MAY_CHANGE: ClassVar = ()  # not the epochs: the schedules depend on the number of steps
-    HALF_GENERATED: ClassVar = False
 
     def check(self):
         super().check()
         if self.without != "nothing" and not set(self.without.split(",")) <= set(INGREDIENTS):
             raise InputError(f"--without {self.without}: choose among {', '.join(INGREDIENTS)}")
-        if not 0 <= self.confidence < 1:
-            raise InputError(f"--confidence {self.confidence}: must be from 0 to below 1")
-        for name in "adversarial_weight", "mutual_information_weight":
-            weight = getattr(self, name)
-            if not 0 <= weight < float("inf"):
-                raise InputError(f"{flag(name)} {weight}: must be at least 0 and finite")
 
 
 def show_strokes(settings, images):
@@ -134,9 +126,6 @@ def ingredients_of(settings, images):
         left_out.add("clutter")  # which draws bright strokes
     return [name for name in INGREDIENTS if not {name, *NEEDS.get(name, ())} & left_out]
 
-
-# --------------------------------------------------------------------------------------------------------------
-# The models
 
 
 def leaky(x):
@@ -169,9 +158,6 @@ def tuned_generator(latent_dim, out_shape=(28, 28, 1)):
     x = layers.Conv2DTranspose(channels, 4, strides=2, padding="same", activation="tanh", name="image")(x)
     return keras.Model(points, crop(x, height, width), name="g_model")
 
-
-# --------------------------------------------------------------------------------------------------------------
-# The training step
 
 
 def entropy(probabilities):
@@ -260,11 +246,6 @@ class TunedSGAN(Training):
         """The model through which the discriminator is trained."""
         return (self.discriminator,)
 
-    def step_bytes(self):
-        """What a step needs in memory, beside the variables: measured, 450 bytes a pixel."""
-        images = self.settings.batch_size + self.settings.labelled_batch + self.settings.generated_batch
-        return 450 * images * math.prod(self.g_model.output_shape[1:3])
-
     def augmented(self, images, progress):
         """Images (n, H, W, C) warped and cluttered, as far as these are ingredients; `progress`, 0 to 1, reduces the
         clutter."""
@@ -334,18 +315,21 @@ class TunedSGAN(Training):
             average.assign(keep * average + (1 - keep) * weight)
 
 
-# --------------------------------------------------------------------------------------------------------------
-# The command
-
 
 def main(argv=None):
     """Train the tuned SGAN as the command line says."""
-    with start_run(TunedSettings, select_supervised_samples, argv) as (settings, dataset, labelled, run):
+    with open_run(TunedSettings, parse_options(TunedSettings, argv)) as run:
+        settings = run.settings
+        dataset = settings.load()
+        rows = select_supervised_samples(dataset.train_labels, settings.labels or default_labels(dataset),
+                                         dataset.n_classes, settings.label_seed)
+        dataset, labelled = run.keep_labels(dataset, rows)
+        keras.utils.set_random_seed(settings.seed)
         steps = settings.epochs * settings.steps_per_epoch
         training = TunedSGAN(settings, labelled, dataset.train_images, dataset.n_classes, steps)
         left_out = [name for name in INGREDIENTS if name not in training.ingredients]
         print(f"Left out: {', '.join(left_out) or 'nothing'} (--images {settings.images} --without {settings.without})")
-        train(training, dataset, settings, run)
+        train(training, dataset, run)
 
 
 if __name__ == "__main__":

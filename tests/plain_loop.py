@@ -8,14 +8,14 @@ import sgan  # noqa: F401  before Keras: it chooses the backend and TensorFlow's
 import keras
 import numpy as np
 
-from sgan_mnist import Settings, define_discriminator, define_gan, define_generator
+from sgan_mnist import GAN, Settings, define_discriminator, define_generator
 
 
 def compiled_models(latent_dim=100, image_shape=(28, 28, 1), n_classes=10):
     """Returns (g_model, d_model, c_model, gan_model), the last three compiled as in the tutorial."""
     d_model, c_model = define_discriminator(image_shape, n_classes)
     g_model = define_generator(latent_dim, image_shape)
-    gan_model = define_gan(g_model, d_model)
+    gan_model = GAN(g_model, d_model)
 
     def adam():
         return keras.optimizers.Adam(Settings.learning_rate, beta_1=Settings.beta_1)

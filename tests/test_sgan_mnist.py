@@ -12,7 +12,7 @@ from plain_loop import compiled_models, plain_step
 from sgan.runs.command import InputError
 from sgan.runs.files import save_model
 from sgan_mnist import (
-    SGAN, Settings, custom_activation, define_discriminator, define_gan, define_generator, generate_latent_points,
+    GAN, SGAN, Settings, custom_activation, define_discriminator, define_generator, generate_latent_points,
     generate_real_samples, scale_images, select_supervised_samples
 )
 
@@ -31,7 +31,7 @@ def test_label_split_is_balanced_without_repetition_and_drawn_by_its_seed():
 
 def test_label_split_never_takes_an_unlabelled_image_and_can_take_all_labelled_ones():
     labels = np.array([-1, 0, -1, 1, 0, 0, -1, 1])
-    assert select_supervised_samples(labels, None, 2).tolist() == [1, 3, 4, 5, 7]
+    assert select_supervised_samples(labels, "all", 2).tolist() == [1, 3, 4, 5, 7]
     for seed in range(5):
         assert (labels[select_supervised_samples(labels, 4, 2, seed)] >= 0).all()
 
@@ -40,7 +40,7 @@ def test_label_split_never_takes_an_unlabelled_image_and_can_take_all_labelled_o
     ([0, 1, 2] * 9, 10, "must be a multiple of 3"),
     ([0, 1, 2] * 9, 2, "must be a multiple of 3"),
     ([0, 0, 0, 1, 2, 2], 6, "class 1 has 1"),
-    ([0, 0, -1, 2], None, "class 1 has 0"),
+    ([0, 0, -1, 2], "all", "class 1 has 0"),
 ])
 def test_label_splits_that_cannot_be_made_are_refused(labels, n_samples, complaint):
     with pytest.raises(InputError, match=complaint):
@@ -123,7 +123,7 @@ def test_losses_come_from_the_logits(logit):
 def test_gan_trains_the_generator_only_in_whatever_order_things_are_compiled():
     g_model = define_generator(5, (8, 8, 1))
     d_model, c_model = define_discriminator((8, 8, 1), 2)
-    gan_model = define_gan(g_model, d_model)
+    gan_model = GAN(g_model, d_model)
     noise, images = np.ones((2, 5), "float32"), np.ones((2, 8, 8, 1), "float32")
 
     def moved(train):

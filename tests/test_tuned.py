@@ -12,11 +12,10 @@ from keras import ops
 
 from sgan import tuned
 from sgan.runs.command import InputError
-from sgan.runs.run_folder import RunFolder
+from sgan.runs.run_folder import SaveEpoch
 from sgan.studies import run as one_run
 from sgan.tuned import TunedSettings, TunedSGAN, main, mutual_information_and_marginal_entropy
 
-# --------------------------------------------------------------------------------------------------------------
 # Mutual information and marginal entropy
 
 
@@ -41,7 +40,6 @@ def test_both_are_highest_for_confident_and_equally_frequent_predictions():
         np.testing.assert_allclose(mutual_information_and_marginal_entropy(first, second), expected, atol=1e-4)
 
 
-# --------------------------------------------------------------------------------------------------------------
 # The training step
 
 
@@ -183,7 +181,6 @@ def test_the_discriminator_sees_no_images_that_it_does_not_learn_from(small_data
     assert numbers == seen  # 8 labelled and 12 unlabelled images, and 4 generated ones
 
 
-# --------------------------------------------------------------------------------------------------------------
 # What the images show
 
 
@@ -220,7 +217,6 @@ def test_the_weight_of_the_adversarial_losses_for_other_images_is_a_third_and_fa
             np.testing.assert_allclose(moved_other, expected, atol=1e-5)
 
 
-# --------------------------------------------------------------------------------------------------------------
 # Whole runs
 
 
@@ -230,17 +226,17 @@ def test_a_stopped_and_resumed_run_equals_the_whole_one_bit_for_bit(small_digits
         main(["--data", str(small_digits), "--labels", "20", "--batch-size", "20", "--epochs", "2",
               "--steps-per-epoch", "4", "--out", str(tmp_path / out), *more])
 
-    def stop(folder, *args):
-        save_epoch(folder, *args)
+    def stop(callback, *args):
+        on_epoch_end(callback, *args)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tuned, "WARM_UP_STEPS", 2)
     command("whole")
-    save_epoch = RunFolder.save_epoch
-    monkeypatch.setattr(RunFolder, "save_epoch", stop)
+    on_epoch_end = SaveEpoch.on_epoch_end
+    monkeypatch.setattr(SaveEpoch, "on_epoch_end", stop)
     with pytest.raises(KeyboardInterrupt, match="python -m sgan.tuned --out .*stopped --resume"):
         command("stopped")
-    monkeypatch.setattr(RunFolder, "save_epoch", save_epoch)
+    monkeypatch.setattr(SaveEpoch, "on_epoch_end", on_epoch_end)
     with pytest.raises(InputError, match="--epochs 3 is not what .* only --data may change"):
         command("stopped", "--resume", "--epochs", "3")
     command("stopped", "--resume")
@@ -256,7 +252,7 @@ def test_a_stopped_and_resumed_run_equals_the_whole_one_bit_for_bit(small_digits
     ("mutual-information-weight", "nan"), ("mutual-information-weight", "-1.0"), ("adversarial-weight", "inf"),
 ])
 def test_a_setting_that_cannot_be_is_refused(small_digits, tmp_path, option, value):
-    with pytest.raises(InputError, match=f"--{option} {value}"):
+    with pytest.raises(InputError, match=f"--{option}:? {value}"):
         main(["--data", str(small_digits), "--out", str(tmp_path / "run"), f"--{option}", value])
     assert not (tmp_path / "run").exists()
 

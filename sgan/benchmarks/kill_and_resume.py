@@ -86,7 +86,7 @@ def main(argv=None):
             else:
                 while not (when := kill_while_writing(start(*data, "--out", out), out, chance.randint(2, 12))):
                     shutil.rmtree(out)
-            finish(start("--out", out, "--resume") if (out / "run.json").exists() else start(*data, "--out", out))
+            finish(start("--out", out, "--resume") if (out / "state.npz").exists() else start(*data, "--out", out))
             same = final_state(out) == whole
             different += not same
             print(f"kill {number} of {kills}, {when}: {'the same' if same else 'DIFFERENT'}", flush=True)

@@ -22,7 +22,7 @@ import keras
 import numpy as np
 
 from sgan.runs.command import InputError, printable
-from sgan.runs.options import at_least, flag, option
+from sgan.runs.options import at_least, option
 from sgan.runs.files import expand, regular_file
 from sgan.data.folders import read_folder
 from sgan.data.npz import MIN_SIZE, read_npz
@@ -69,28 +69,17 @@ class DataSettings:
                                             "for a folder and where the data hold images without a label)",
                                       type=number_or_all, metavar="NUMBER|all")
     label_seed: int = option(0, "seed of the label split: which images keep their labels, which of them validate",
-                             least=0)
+                             min=0)
     image_size: str | None = option(None, "scale the pictures of a folder to this size, or to one number of pixels "
                                           "each way (default: the size that all have, up to 64x64, or else 32x32)",
                                     type=height_x_width, metavar="HEIGHTxWIDTH")
     grey: bool = option(False, "read the pictures of a folder without their colours")
-    validation_split: float = option(0.0, "share of the labelled images that is only measured on, not trained on")
+    validation_split: float = option(0.0, "share of the labelled images that is only measured on, not trained on",
+                                     min=0, below=1)
 
-    def check(self):
-        """Raise InputError for settings that cannot be used."""
-        for name, parse in ("labels", number_or_all), ("image_size", height_x_width):
-            value = getattr(self, name)
-            try:
-                if value is not None and parse(str(value)) != value:  # as in a run.json that was edited
-                    raise argparse.ArgumentTypeError(f"{value!r}: must be {parse(str(value))!r}")
-            except argparse.ArgumentTypeError as error:
-                raise InputError(f"{flag(name)} {error}") from None
-        if not 0 <= self.validation_split < 1:
-            raise InputError(f"--validation-split {self.validation_split}: must be from 0 to below 1")
-
-    def load(self, source=None):
-        """Load the `Dataset`; `source` is where it is now, if not in `data`. Raises InputError."""
-        source = source or self.data
+    def load(self):
+        """Load the `Dataset`. Raises InputError."""
+        source = self.data
         if (self.image_size or self.grey) and not is_folder(source):
             raise InputError(f"--image-size and --grey are for folders of pictures; {source} is none")
         size = self.image_size and tuple(map(int, self.image_size.split("x")))

@@ -1,4 +1,4 @@
-"""What lets Keras' `fit` run a training that draws its own batches: it is fitted on step numbers."""
+"""Keras' `fit` for trainings that draw their own batches: one function, and what watches it."""
 
 import math
 import time
@@ -8,16 +8,14 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from sgan.models.evaluation import batch_size_for
 from sgan.runs.command import interrupted
 
 
 class Training(keras.Model):
-    """A training whose steps draw their own batches; `fit` it on `step_numbers`.
+    """A training whose steps draw their own batches; see `fit`.
 
     A subclass has `train_step`, which returns `self.record(metrics)`; `optimizers`, a list; the models `c_model` and
-    `g_model`; `discriminators`, those through which the discriminator is trained; and `step_bytes()`, what a step needs
-    in memory beside the variables.
+    `g_model`; and `discriminators`, those through which the discriminator is trained.
 
     Args:
         name: of the Keras model.
@@ -34,6 +32,10 @@ class Training(keras.Model):
     @property
     def metrics(self):
         return self.means
+
+    def latent_points(self, n, seed):
+        """The generator's input: (n, latent_dim) independent standard normal values."""
+        return keras.random.normal((n, self.g_model.input_shape[1]), seed=seed)
 
     def record(self, values):
         """Take a step's metrics, {name: number}, into the epoch's means, and return them.
@@ -55,6 +57,26 @@ def batch_accuracy(predictions, labels):
     return ops.mean(ops.cast(right, "float32"))
 
 
+def fit(training, steps, epochs=1, first_epoch=0, callbacks=(), every=None, verbose=0):
+    """Train for `steps` steps in each epoch.
+
+    Args:
+        training: a `Training`.
+        epochs, first_epoch: number of the whole training's epochs, and of those already made.
+        callbacks: Keras'. Their `logs` are each step's own metrics, at the end of an epoch the means of its steps and
+            the "seconds" they took.
+        every: callbacks want to see every so-manieth step; on a GPU they do not see all of them, see `steps_per_call`.
+        verbose: as Keras' `fit` takes it.
+
+    Raises:
+        FloatingPointError: a loss is not a finite number.
+        KeyboardInterrupt: Ctrl-C.
+    """
+    training.compile(optimizer=None, steps_per_execution=steps_per_call(steps, every))  # the models have optimizers
+    training.fit(step_numbers(steps), epochs=epochs, initial_epoch=first_epoch, shuffle=False, verbose=verbose,
+                 callbacks=[WatchLosses(), *callbacks])
+
+
 def step_numbers(n):
     """0 to n - 1, for `fit`. Their pipeline is not tuned: at the end of an epoch TensorFlow would wait for the tuner,
     which sleeps for up to a minute."""
@@ -63,95 +85,78 @@ def step_numbers(n):
     return tf.data.Dataset.range(n).with_options(options)
 
 
-def steps_per_call(steps, print_every=None):
+def steps_per_call(steps, every=None):
     """How many of an epoch's steps to make in one call of the device: 1 on a CPU; up to 50 on a GPU, which the host
-    would otherwise hold up. All calls are equally long, and end where losses are printed."""
+    would otherwise hold up. All calls are equally long, and one ends after `every` steps."""
     if not tf.config.list_physical_devices("GPU"):
         return 1
-    return largest_common_divisor(steps, print_every or steps)
-
-
-def largest_common_divisor(*numbers, most=50):
-    """The largest number up to `most` that divides all numbers."""
-    return max(n for n in range(1, most + 1) if math.gcd(*numbers) % n == 0)
+    return max(n for n in range(1, 51) if math.gcd(steps, every or steps) % n == 0)
 
 
 class WatchLosses(keras.callbacks.Callback):
-    """Stop at Ctrl-C and at the first loss that is not a finite number; print the tutorial's line every `print_every`
-    steps."""
-
-    def __init__(self, steps_per_epoch, print_every=None):
-        super().__init__()
-        self.steps_per_epoch, self.print_every = steps_per_epoch, print_every
+    """Stop at Ctrl-C and at the first loss that is not a finite number; add an epoch's "seconds" to its logs."""
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.epoch, self.start = epoch, time.perf_counter()
+        self.epoch, self.began = epoch, time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        step = self.epoch * self.steps_per_epoch + batch + 1
-        self.check(logs, step)
-        if self.print_every and step % self.print_every == 0:
-            print(f">{step}, c[{logs['c_loss']:.3f},{100 * logs['c_accuracy']:.0f}], "
-                  f"d[{logs['d_loss_real']:.3f},{logs['d_loss_fake']:.3f}], g[{logs['g_loss']:.3f}]")
+        self.check(logs, batch + 1)
 
     def on_epoch_end(self, epoch, logs=None):
-        self.check(logs, (epoch + 1) * self.steps_per_epoch)  # the means: of steps, too, that were part of one call
-        logs["seconds"] = round(time.perf_counter() - self.start, 2)
+        self.check(logs, self.params["steps"])  # the means: of steps, too, that were part of one call
+        logs["seconds"] = round(time.perf_counter() - self.began, 2)
 
     def check(self, losses, step):
-        """Raises FloatingPointError for a loss that is not finite, and KeyboardInterrupt where one was swallowed."""
+        """Raises FloatingPointError for a loss that is not finite, and KeyboardInterrupt if Keras swallowed one."""
         if interrupted.is_set():
             raise KeyboardInterrupt
         for name, value in losses.items():
             if not np.isfinite(value):
-                raise FloatingPointError(
-                    f"training diverged: {name} is {value} at step {step} (epoch {self.epoch + 1})")
+                raise FloatingPointError(f"training diverged: {name} is {value} at step "
+                                         f"{self.epoch * self.params['steps'] + step} (epoch {self.epoch + 1})")
+
+
+class PrintLosses(keras.callbacks.Callback):
+    """Print the tutorial's line after `every` steps."""
+
+    def __init__(self, every):
+        super().__init__()
+        self.every = every
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.before = epoch * self.params["steps"]
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = self.before + batch + 1
+        if step % self.every == 0:
+            print(f">{step}, c[{logs['c_loss']:.3f},{100 * logs['c_accuracy']:.0f}], "
+                  f"d[{logs['d_loss_real']:.3f},{logs['d_loss_fake']:.3f}], g[{logs['g_loss']:.3f}]")
 
 
 class TimeLeft(keras.callbacks.Callback):
-    """Say how long the run will take: first from the steps after compilation, then renewed after each epoch.
+    """Say how long the run will take: once from the first epoch's steps, then after each epoch."""
 
-    Args:
-        epochs, steps: of the run, and of an epoch.
-        c_model, sets: what is evaluated after each epoch, on which sets (`Dataset.sets`).
-    """
-
-    def __init__(self, epochs, steps, c_model, sets):
-        super().__init__()
-        self.epochs, self.steps, self.c_model = epochs, steps, c_model
-        self.n_images = sum(len(images) for _, _, images, _ in sets)
-        self.first_epoch = self.compiled = self.step = None
+    def on_train_begin(self, logs=None):
+        self.compiled = self.said = None
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.epoch, self.began = epoch, time.perf_counter()
-        if self.first_epoch is None:
-            self.first_epoch = epoch
+        self.epochs_left, self.began = self.params["epochs"] - epoch, time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
         now = time.perf_counter()
-        if self.compiled is None:
-            self.compiled, self.compiled_steps = now, batch + 1
-        elif self.step is None and self.epoch == self.first_epoch and now - self.compiled > 10:
-            self.step = (now - self.compiled) / (batch + 1 - self.compiled_steps)
-            epoch = self.step * self.steps + self.seconds_to_evaluate()
-            print(f"{in_words((self.epochs - self.first_epoch) * epoch)} for this run", flush=True)
+        if self.compiled is None:  # by the first call, which is no measure of the others
+            self.compiled, self.steps_before = now, batch
+        elif not self.said and now - self.compiled > 10:
+            step = (now - self.compiled) / (batch - self.steps_before)
+            print(f"{in_words(self.epochs_left * self.params['steps'] * step)} for this run, and the evaluations",
+                  flush=True)
+            self.said = True
 
     def on_epoch_end(self, epoch, logs=None):
-        if epoch == self.first_epoch and self.step:  # compilation is no part of the other epochs
-            self.began = self.compiled - self.step * self.compiled_steps
-        if epoch + 1 < self.epochs:
-            left = (self.epochs - epoch - 1) * (time.perf_counter() - self.began)
-            print(f"epoch {epoch + 1} of {self.epochs} done, {in_words(left)} left", flush=True)
-
-    def seconds_to_evaluate(self):
-        """An estimate, from one batch."""
-        shape = self.c_model.input_shape[1:]
-        n = batch_size_for(500, shape)
-        images = np.zeros((n, *shape), "float32")
-        self.c_model.predict_on_batch(images)  # compiles
-        began = time.perf_counter()
-        self.c_model.predict_on_batch(images)
-        return (time.perf_counter() - began) * self.n_images / n
+        self.said, seconds = True, time.perf_counter() - self.began
+        if self.epochs_left > 1:
+            print(f"epoch {epoch + 1} of {self.params['epochs']} done, "
+                  f"{in_words((self.epochs_left - 1) * seconds)} left", flush=True)
 
 
 def in_words(seconds):

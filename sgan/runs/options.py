@@ -17,26 +17,27 @@ class ArgumentParser(argparse.ArgumentParser):
         raise InputError(f"{message} (--help lists the options)")
 
 
-def at_least(kind, least):
-    """A type for argparse: numbers of this kind from `least` on."""
+def at_least(kind, min, below=2**31):
+    """A type for argparse: numbers of this kind, int or float, from `min` to below `below`; nan is none of them."""
     def parse(text):
-        if not least <= kind(text) < 2**31:
-            raise argparse.ArgumentTypeError(f"{text}: must be at least {least} and below 2**31")
+        if not min <= kind(text) < below:
+            raise argparse.ArgumentTypeError(f"{text}: must be at least {min} and below "
+                                             f"{'2**31' if below == 2**31 else below}")
         return kind(text)
 
-    parse.__name__ = kind.__name__  # which argparse prints where `text` is no number
+    parse.__name__ = kind.__name__  # which argparse prints if `text` is no number
     return parse
 
 
-def option(default, explanation, least=None, **how):
+def option(default, explanation, min=None, below=2**31, **how):
     """A field of a dataclass that is an option of the command line.
 
     Args:
         explanation: for --help; the default is added to it.
-        least: the smallest number that is accepted.
+        min, below: the range of numbers that are accepted.
         how: further arguments of argparse's `add_argument`.
     """
-    return field(default=default, metadata={"help": explanation, "least": least, **how})
+    return field(default=default, metadata={"help": explanation, "min": min, "below": below, **how})
 
 
 def flag(name):
@@ -48,25 +49,12 @@ def add_options(parser, settings_class):
     """Add each field of a dataclass to a parser. Options that are not given are absent from what it parses."""
     for each in fields(settings_class):
         how = dict(each.metadata)
-        least = how.pop("least")
+        min, below = how.pop("min"), how.pop("below")
         kind = (get_args(each.type) or (each.type,))[0]  # int | None: an int, if given
         if kind is bool:
             how["action"] = "store_true"
         else:
-            how.setdefault("type", kind if least is None else at_least(kind, least))
+            how.setdefault("type", kind if min is None else at_least(kind, min, below))
             if each.default is not None:
                 how["help"] += f" (default: {each.default})"
         parser.add_argument(flag(each.name), default=argparse.SUPPRESS, **how)
-
-
-def check_values(settings):
-    """Raise InputError for a setting that the command line would not take: settings may come from a file, too."""
-    for each in fields(settings):
-        value, least = getattr(settings, each.name), each.metadata["least"]
-        kinds = get_args(each.type) or (each.type,)
-        if type(value) not in kinds:
-            raise InputError(f"{flag(each.name)} {value!r}: must be {' or '.join(kind.__name__ for kind in kinds)}")
-        if value not in each.metadata.get("choices", [value]):
-            raise InputError(f"{flag(each.name)} {value!r}: must be {' or '.join(each.metadata['choices'])}")
-        if least is not None and value is not None and not least <= value < 2**31:
-            raise InputError(f"{flag(each.name)} {value}: must be at least {least} and below 2**31")

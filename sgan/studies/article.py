@@ -13,8 +13,7 @@ import sgan  # noqa: F401  before Keras: it chooses the backend and TensorFlow's
 import keras
 from keras import layers, ops
 
-from sgan.models.cropping import crop
-from sgan_mnist import SGAN, Settings, define_discriminator
+from sgan_mnist import SGAN, Settings, crop, define_discriminator
 
 
 @dataclass
@@ -65,8 +64,9 @@ class ArticleSGAN(SGAN):
     define_discriminator = staticmethod(article_discriminator)
     define_generator = staticmethod(article_generator)
 
-    def gan_batch_size(self):
-        return self.batch_size // 2  # as many as in each of the other updates
+    def __init__(self, settings, labelled, unlabelled_images, n_classes):
+        super().__init__(settings, labelled, unlabelled_images, n_classes)
+        self.generator_batch_size = self.batch_size // 2  # as many as in each of the other updates
 
     def train_on_generated(self, images):
         with unchanged(self.d_model.non_trainable_weights):

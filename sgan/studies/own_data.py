@@ -24,12 +24,11 @@ import keras
 import numpy as np
 
 from sgan.runs.command import InputError, printable, run_command
-from sgan.runs.options import ArgumentParser, add_options, check_values, option
+from sgan.runs.options import ArgumentParser, add_options, option
 from sgan.data.dataset import DataSettings, default_labels
 from sgan.models.evaluation import predict_classes
-from sgan.runs.memory import check_training
 from sgan.runs.device import memory_errors_in_one_line, set_up_device
-from sgan.runs.fit import WatchLosses, in_words, step_numbers, steps_per_call
+from sgan.runs.fit import fit, in_words
 from sgan.tuned import TunedSettings, TunedSGAN, ingredients_of
 from sgan_mnist import select_supervised_samples
 
@@ -43,11 +42,11 @@ class OwnDataSettings(DataSettings):
     """Train with and without the unlabelled images on five folds of the labelled ones, and say which is better."""
 
     epochs: int = option(TunedSettings.epochs, f"of {TunedSettings.steps_per_epoch} steps each, of each of the "
-                                               f"{2 * FOLDS} trainings", least=1)
-    batch_size: int = option(TunedSettings.batch_size, "unlabelled images a step", least=2)
+                                               f"{2 * FOLDS} trainings", min=1)
+    batch_size: int = option(TunedSettings.batch_size, "unlabelled images a step", min=2)
     images: str = option("auto", "what they show: see python -m sgan.tuned --help",
                          choices=("auto", "strokes", "other"))
-    seed: int = option(0, "seed for weights, batches, noise and folds", least=0)
+    seed: int = option(0, "seed for weights, batches, noise and folds", min=0)
     validation_split: ClassVar = 0.0  # not an option: each fold is held out already
     COMMAND: ClassVar = "python -m sgan.studies.own_data"
 
@@ -88,7 +87,6 @@ def train_and_predict(tuned, dataset, rows, held_out):
         (m,) class numbers.
 
     Raises:
-        InputError: the training needs more memory than there is.
         FloatingPointError: a loss is not finite.
     """
     keras.utils.set_random_seed(tuned.seed)
@@ -97,9 +95,7 @@ def train_and_predict(tuned, dataset, rows, held_out):
     labelled = dataset.train_images[training_rows], dataset.train_labels[training_rows]
     fold = dataset.set_apart(training_rows, held_out)
     training = TunedSGAN(tuned, labelled, fold.train_images, dataset.n_classes, steps)
-    check_training(training.state_variables(), training.step_bytes())
-    training.compile(optimizer=None, steps_per_execution=steps_per_call(steps))
-    training.fit(step_numbers(steps), shuffle=False, verbose=0, callbacks=[WatchLosses(steps)])
+    fit(training, steps)
     predicted = predict_classes(training.c_model, dataset.train_images, held_out)
     keras.backend.clear_session()
     return predicted
@@ -147,13 +143,10 @@ def main(argv=None):
     parser = ArgumentParser(prog=OwnDataSettings.COMMAND, description=OwnDataSettings.__doc__)
     add_options(parser, OwnDataSettings)
     settings = OwnDataSettings(**vars(parser.parse_args(argv)))
-    check_values(settings)
-    settings.check()
     print(f"Device: {set_up_device()}")
     dataset = settings.load()
     number = settings.labels or default_labels(dataset)
-    rows = select_supervised_samples(dataset.train_labels, None if number == "all" else number, dataset.n_classes,
-                                     settings.label_seed)
+    rows = select_supervised_samples(dataset.train_labels, number, dataset.n_classes, settings.label_seed)
     labels = dataset.train_labels[rows]
     folds = make_folds(labels, settings.seed)
     for note in dataset.notes:

@@ -84,15 +84,15 @@ class Run:
     preset: str = option("tutorial", "whose networks and settings", choices=list(PRESETS))
     method: str = option("sgan", "the SGAN, or its classifier on the labelled images only", choices=METHODS)
     variant: str = option("stacked", "the discriminator of the tutorial's SGAN", choices=list(VARIANTS))
-    labels: int = option(100, "labelled images, the same number of each class", least=1)
+    labels: int = option(100, "labelled images, the same number of each class", min=1)
     label_seed: int | str = option(0, "the label split: which images keep their labels; 'first': the first ones of "
                                       "each class, and only images after the first --labels unlabelled, as in the "
                                       "second article", type=label_seed)
-    seed: int = option(0, "seed for weights, batches and noise", least=0)
-    unlabelled: int | None = option(None, "unlabelled images (default: all)", least=1)
+    seed: int = option(0, "seed for weights, batches and noise", min=0)
+    unlabelled: int | None = option(None, "unlabelled images (default: all)", min=1)
     without: str = option("nothing", f"leave ingredients of the tuned SGAN out, A,B,...: {', '.join(INGREDIENTS)}")
-    steps: int | None = option(None, "default: the preset's; 2,000 for supervised-only", least=1)
-    evaluate_every: int | None = option(None, "steps between evaluations (default: the preset's)", least=1)
+    steps: int | None = option(None, "default: the preset's; 2,000 for supervised-only", min=1)
+    evaluate_every: int | None = option(None, "steps between evaluations (default: the preset's)", min=1)
     data: str = option("mnist", "mnist, synthetic, a folder of pictures or FILE.npz")
 
     def __post_init__(self):

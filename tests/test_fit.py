@@ -1,4 +1,4 @@
-"""sgan/runs/fit.py: what lets Keras' `fit` run a training that draws its own batches."""
+"""sgan/runs/fit.py: Keras' `fit` for trainings that draw their own batches; device.py: where they are made."""
 
 import re
 import signal
@@ -11,7 +11,7 @@ import tensorflow as tf
 from sgan.runs import device, fit
 from sgan.runs.command import interrupt, interrupted
 from sgan.runs.device import gpu_trouble, on_device
-from sgan.runs.fit import TimeLeft, WatchLosses, in_words, largest_common_divisor, step_numbers, steps_per_call
+from sgan.runs.fit import PrintLosses, TimeLeft, WatchLosses, in_words, step_numbers, steps_per_call
 from sgan_mnist import SGAN, Settings
 
 GPU = [tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")]
@@ -35,24 +35,27 @@ def test_step_numbers_come_without_a_tuner_to_wait_for():
     assert list(numbers.as_numpy_iterator()) == [0, 1, 2] and numbers.options().autotune.enabled is False
 
 
-def test_fit_is_reproducible_and_its_history_holds_means():
+def test_fit_is_reproducible_and_its_history_holds_means(monkeypatch):
     """Same seed, same weights; another seed, others. The epoch's metric is the mean of what the steps returned."""
-    def fitted(seed, steps_per_execution=1):
-        sgan, losses = make_sgan(seed), []
-        sgan.compile(optimizer=None, steps_per_execution=steps_per_execution)
-        record = keras.callbacks.LambdaCallback(on_train_batch_end=lambda _, logs: losses.append(float(logs["c_loss"])))
-        history = sgan.fit(tf.data.Dataset.range(4), epochs=1, verbose=0, shuffle=False, callbacks=[record])
-        return sgan.g_model.get_weights() + sgan.d_model.get_weights(), history.history["c_loss"][0], losses
+    def fitted(seed, calls=1):
+        monkeypatch.setattr(fit, "steps_per_call", lambda steps, every: calls)
+        sgan, losses, epochs = make_sgan(seed), [], []
+        record = keras.callbacks.LambdaCallback(on_train_batch_end=lambda _, logs: losses.append(float(logs["c_loss"])),
+                                                on_epoch_end=lambda epoch, logs: epochs.append((epoch, logs)))
+        fit.fit(sgan, 4, epochs=2, first_epoch=1, callbacks=[record])
+        ((epoch, logs),) = epochs
+        assert epoch == 1 and logs["seconds"] > 0
+        return sgan.g_model.get_weights() + sgan.d_model.get_weights(), logs["c_loss"], losses
 
     weights, mean, steps = fitted(0)
     again, _, _ = fitted(0)
     others, _, _ = fitted(1)
-    in_two_calls, same_mean, two_steps = fitted(0, steps_per_execution=3)
+    in_two_calls, same_mean, two_steps = fitted(0, calls=2)
     assert len(set(steps)) == 4 and mean == pytest.approx(np.mean(steps), rel=1e-5)
     assert all(np.array_equal(a, b) for a, b in zip(weights, again))
     assert not any(np.array_equal(a, b) for a, b in zip(weights, others) if a.any())
     assert all(np.array_equal(a, b) for a, b in zip(weights, in_two_calls))
-    assert two_steps == [steps[2], steps[3]] and same_mean == pytest.approx(mean, rel=1e-6)
+    assert two_steps == [steps[1], steps[3]] and same_mean == pytest.approx(mean, rel=1e-6)
 
 
 def test_state_holds_weights_random_states_and_optimizers():
@@ -66,7 +69,7 @@ def test_state_holds_weights_random_states_and_optimizers():
 
 @pytest.mark.parametrize("numbers, divisor", [((600,), 50), ((600, 100), 50), ((600, 45), 15), ((7,), 7), ((53,), 1)])
 def test_calls_of_a_gpu_are_equally_long(numbers, divisor, with_gpu):
-    assert largest_common_divisor(*numbers) == steps_per_call(*numbers) == divisor
+    assert steps_per_call(*numbers) == divisor
 
 
 def test_a_cpu_makes_one_step_in_a_call():
@@ -79,27 +82,33 @@ def test_images_for_a_gpu_are_of_a_type_that_it_gathers(with_gpu):
     assert on_device(np.arange(3)).dtype == "int64"
 
 
-# --------------------------------------------------------------------------------------------------------------
 # Callbacks
 
 
 LOSSES = {"c_loss": 0.5, "c_accuracy": 0.75, "d_loss_real": 1.25, "d_loss_fake": 2, "g_loss": 3}
 
 
+def started(callback, steps=4, epochs=2, epoch=0):
+    """A callback at the beginning of an epoch."""
+    callback.set_params({"steps": steps, "epochs": epochs})
+    callback.on_train_begin()
+    callback.on_epoch_begin(epoch)
+    return callback
+
+
 def test_losses_are_printed_every_n_th_step_as_in_the_tutorial(capsys):
-    watch = WatchLosses(steps_per_epoch=4, print_every=3)
+    printer = started(PrintLosses(3))
     for epoch in range(2):
-        watch.on_epoch_begin(epoch)
+        printer.on_epoch_begin(epoch)
         for batch in range(4):
-            watch.on_train_batch_end(batch, LOSSES)
+            printer.on_train_batch_end(batch, LOSSES)
     lines = capsys.readouterr().out.splitlines()
     assert lines == [f">{step}, c[0.500,75], d[1.250,2.000], g[3.000]" for step in (3, 6)]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_ends_the_training(value):
-    watch = WatchLosses(steps_per_epoch=4)
-    watch.on_epoch_begin(1)
+    watch = started(WatchLosses(), epoch=1)
     message = re.escape(f"training diverged: g_loss is {value} at step 6 (epoch 2)")
     with pytest.raises(FloatingPointError, match=message):
         watch.on_train_batch_end(1, {**LOSSES, "g_loss": value})
@@ -114,8 +123,7 @@ def test_ctrl_c_that_keras_swallows_ends_the_training_all_the_same():
                 signal.raise_signal(signal.SIGINT)
             return 0.5
 
-    callbacks = keras.callbacks.CallbackList([WatchLosses(steps_per_epoch=4)])
-    callbacks.on_epoch_begin(0)
+    callbacks = keras.callbacks.CallbackList([started(WatchLosses())])
     callbacks.on_train_batch_end(0, LOSSES)
     before = signal.signal(signal.SIGINT, interrupt)
     try:
@@ -133,27 +141,23 @@ def test_times_in_words(seconds, words):
 
 
 def test_a_run_says_how_long_it_will_take(monkeypatch, capsys):
-    """600 steps an epoch, one a second after 30 s of compilation; a batch of 500 images is evaluated in one second."""
+    """600 steps an epoch, one a second after 30 s of compilation; an evaluation takes 120 s."""
     clock = [1000.0]
     monkeypatch.setattr(fit.time, "perf_counter", lambda: clock[0])
-    c_model = make_sgan().c_model
-    monkeypatch.setattr(c_model, "predict_on_batch", lambda images: clock.__setitem__(0, clock[0] + 1))
-    sets = [(name, name, np.empty((n, 8, 8, 1), "uint8"), None) for name, n in (("train", 50_000), ("test", 10_000))]
-    left = TimeLeft(epochs=4, steps=600, c_model=c_model, sets=sets)
-    for epoch, compilation in enumerate((30, 0, 0, 0)):
+    left = started(TimeLeft(), steps=600, epochs=4)
+    for epoch, compilation in (1, 30), (2, 0), (3, 0):  # the first of a resumed run
         left.on_epoch_begin(epoch)
         clock[0] += compilation
         for batch in range(600):
             clock[0] += 1
             left.on_train_batch_end(batch)
-        clock[0] += 120  # the evaluation
+        clock[0] += 120
         left.on_epoch_end(epoch)
     assert capsys.readouterr().out.splitlines() == [
-        "about 48 min for this run", "epoch 1 of 4 done, about 36 min left", "epoch 2 of 4 done, about 24 min left",
+        "about 30 min for this run, and the evaluations", "epoch 2 of 4 done, about 25 min left",
         "epoch 3 of 4 done, about 12 min left"]
 
 
-# --------------------------------------------------------------------------------------------------------------
 # A GPU that is not used
 
 
