@@ -3,7 +3,7 @@
     data/, runs/, models/     below the scripts, which import them
     tuned.py                  the tuned SGAN: python -m sgan.tuned
     studies/                  comparisons of many runs: python -m sgan.studies NAME
-    benchmarks/               times, kill-and-resume, photographed digits
+    benchmarks/               times, photographed digits
 
 Importing the package, which every script does first, chooses Keras' backend and TensorFlow's faster CPU kernels; both
 must be known before Keras is imported.

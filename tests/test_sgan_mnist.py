@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from plain_loop import compiled_models, plain_step
 
+from sgan.benchmarks.plain_loop import compiled_models, plain_step
 from sgan.runs.command import InputError
 from sgan.runs.files import save_model
 from sgan_mnist import (

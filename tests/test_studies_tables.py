@@ -11,13 +11,12 @@ from conftest import ROOT
 from helpers import hand_made
 from matplotlib.figure import Figure
 
-from sgan.benchmarks import time_to_accuracy
 from sgan.runs.command import InputError
 from sgan.studies import study, tables
 from sgan.studies.pictures import draw_ablation, draw_curves, draw_errors
-from sgan.studies.results import read_results, write_result
-from sgan.studies.run import FIRST, Run
-from sgan.tuned import INGREDIENTS, RECIPE
+from sgan.studies.results import read_results
+from sgan.studies.run import FIRST
+from sgan.tuned import INGREDIENTS
 
 T_95 = {2: 12.706, 3: 4.303, 5: 2.776}  # of Student's distribution, two-sided, for a mean of so many values
 
@@ -271,61 +270,6 @@ def test_the_committed_ablation_is_what_its_runs_give(committed):
     tables.write_tables("ablation", runs, results, committed, " --data development.npz")
     assert_committed(committed / "ablation-development.csv")
     assert_committed(committed / "ablation-development.md")
-
-
-# --------------------------------------------------------------------------------------------------------------
-# Accuracy against time
-
-
-def test_accuracy_against_time_shows_whole_complete_runs_with_several_threads():
-    runs = study.make_runs("tuned", "mnist", splits=7)
-    shown, failed, one_thread, shorter, rarely, earlier, others = (
-        run for run in runs if run.labels == 100 and run.without == "nothing")
-    shorter.steps, rarely.evaluate_every = 600, 600
-    changes = {failed.name: {"error": "diverged"}, one_thread.name: {"threads": 1},
-               earlier.name: {"recipe": {"recipe": RECIPE - 1}}, others.name: {"fingerprint": "other images"}}
-    complete = {"threads": 2, "recipe": {"recipe": RECIPE}}
-    results = {number: hand_made(run, 0.9, **{**complete, **changes.get(run.name, {})})
-               for number, run in enumerate(runs)}
-    assert list(time_to_accuracy.tuned_histories(results)) == [shown.name]
-
-
-@pytest.fixture
-def timed(tmp_path):
-    """A folder of results with two tuned runs."""
-    for run in study.make_runs("tuned", "mnist", labels=(100,), splits=2)[:2]:
-        history = [{"step": 100 * i, "seconds": 10.0 * i, "test_accuracy": at}
-                   for i, at in enumerate((0.95, 0.97, 0.98, 0.99), start=1)]
-        write_result(tmp_path, hand_made(run, 0.99, history=history, threads=2))
-    return tmp_path
-
-
-def test_accuracy_against_time_needs_the_default_run_and_two_tuned_ones(timed):
-    with pytest.raises(InputError, match="the default run with label seed 0 is not there"):
-        time_to_accuracy.main(["--results", str(timed)])
-    next((timed / "new").iterdir()).unlink()
-    with pytest.raises(InputError, match="fewer than two tuned runs"):
-        time_to_accuracy.main(["--results", str(timed)])
-
-
-@pytest.mark.slow
-def test_accuracy_against_time_is_measured_and_drawn(timed, monkeypatch):
-    write_result(timed, hand_made(Run(), 0.9))
-    monkeypatch.setattr(time_to_accuracy, "ROUNDS", 1)
-    monkeypatch.setattr(time_to_accuracy, "STEPS", 1)
-    time_to_accuracy.main(["--results", str(timed)])
-    with open(timed / "time_to_accuracy.csv", newline="") as file:
-        rows = [(row["what"], row["value"]) for row in csv.DictReader(file)]
-    assert [what for what, _ in rows[:2]] == ["seconds a step, tutorial", "seconds a step, tuned"]
-    step = float(rows[0][1])
-    assert step > 0 and float(rows[1][1]) > 0
-    assert rows[2][0] == "seconds of 7200 steps, tutorial"
-    assert float(rows[2][1]) == pytest.approx(7200 * step, rel=0.01)
-    for i, split in ((3, 36), (6, 37)):
-        assert rows[i][0].startswith(f"seconds to 95.92%: tuned-sgan-100labels-split_{split}-")
-        reached, sooner, whole = (float(value) for _, value in rows[i:i + 3])
-        assert (reached, whole) == (20, 40) and sooner == pytest.approx(float(rows[2][1]) / 20, abs=0.51)
-    assert (timed / "time_to_accuracy.png").read_bytes().startswith(b"\x89PNG")
 
 
 # --------------------------------------------------------------------------------------------------------------

@@ -1,11 +1,11 @@
 """How well photographed digits are read: pictures like photographs, made from MNIST's digits.
 
-    python -m sgan.benchmarks.digit_pictures                      200 pictures of each kind from the test digits
-    python -m sgan.benchmarks.digit_pictures --split train        the same from training digits, to develop on
+    python -m sgan.benchmarks.digit_pictures                            200 pictures of each kind from the test digits
+    python -m sgan.benchmarks.digit_pictures --data development.npz     from training digits (sgan.studies.development)
 
 Each digit is drawn as ink on a page, the page is lit, and a camera takes its picture, with blur, noise and JPEG. The
 pictures are read by `read_digit` and the committed classifier. Writes RESULTS/digit_pictures.csv and .png (examples of
-each kind, beside each what was cut out); for training digits only the table on the screen.
+each kind, beside each what was cut out).
 """
 
 import io
@@ -20,14 +20,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageFilter
 
-from sgan.runs.command import InputError, run_command
-from sgan.runs.options import ArgumentParser, at_least
 from sgan.data.dataset import load_real_samples
 from sgan.data.digits import NoDigit, read_digit
 from sgan.models.evaluation import predict_classes
-from sgan.runs.files import check_writable, expand, write_csv, atomic_write
 from sgan.models.loading import load_classifier
+from sgan.runs.command import InputError, run_command
 from sgan.runs.device import set_up_device
+from sgan.runs.files import atomic_write, expand, write_csv
+from sgan.runs.options import ArgumentParser, at_least
 
 CLASSIFIER = Path(__file__).parents[2] / "results" / "tuned" / "c_model_4200.h5"
 EXAMPLES = 4
@@ -42,7 +42,7 @@ KINDS = {
     "lined paper": {"height": (0.25, 0.7), "lines": 1},
     "squared paper": {"height": (0.25, 0.7), "lines": 2},
     "pale pencil": {"contrast": (0.15, 0.35), "grain": 0.5},
-    "chalk on a dark board": {"height": (0.3, 0.7), "chalk": True, "grain": 0.5, "uneven": True},
+    "chalk on a dark board": {"height": (0.3, 0.7), "paper": (0.05, 0.15), "chalk": True, "grain": 0.5, "uneven": True},
     "shadow with a soft edge": {"height": (0.3, 0.7), "shadow": (0.02, 0.08)},
     "shadow with a hard edge": {"height": (0.3, 0.7), "shadow": (0.001, 0.004)},
     "sheet on a darker table": {"height": (0.2, 0.4), "table": (0.15, 0.5)},
@@ -88,15 +88,15 @@ def draw_ink(digit, shape, rng, height, anywhere, swell, angle, grain):
     large = large.crop(large.point(lambda value: 255 * (value > 127)).getbbox())
     scale = min(rng.uniform(*height) * shape[0] / max(large.size), 0.9 * min(shape) / max(large.size))
     large = large.resize([max(3, round(scale * length)) for length in large.size], Image.Resampling.LANCZOS)
-    margin = [0.04 * min(shape) + 0.5 * length for length in (large.height, large.width)]
     spread = 1 if anywhere else 0.1
+    margin = [0.04 * min(shape) + own / 2 for own in (large.height, large.width)]
     top, left = (round(length / 2 + spread * rng.uniform(-1, 1) * (length / 2 - space) - own / 2)
                  for length, space, own in zip(shape, margin, (large.height, large.width)))
     ink = np.zeros(shape, "float32")
     ink[top:top + large.height, left:left + large.width] = np.asarray(large) / 255
     if grain:  # the paper's tooth: ink lies on its heights only
-        tooth = Image.fromarray(rng.integers(0, 256, shape, "uint8")).filter(ImageFilter.GaussianBlur(0.8))
-        tooth = np.asarray(tooth, "float32")
+        tooth = Image.fromarray(rng.integers(0, 256, shape, "uint8"))
+        tooth = np.asarray(tooth.filter(ImageFilter.GaussianBlur(0.8)), "float32")
         ink *= 1 - grain * soft_step(tooth.mean() + 0.3 * tooth.std() - tooth, tooth.std())
     return ink
 
@@ -125,8 +125,7 @@ def photograph(digit, rng, height=(0.55, 0.75), anywhere=False, swell=None, angl
     if shape[1] < 0.6 * shape[0] or shape[0] < 0.5 * shape[1]:
         shape = (shape[0], int(shape[0] * rng.uniform(0.7, 1.7)))
     ink = draw_ink(digit, shape, rng, height, anywhere, swell, angle, grain)
-    page = rng.uniform(0.05, 0.15) if chalk else rng.uniform(*paper)
-    page = np.full(shape, page, "float32")
+    page = np.full(shape, rng.uniform(*paper), "float32")
     if lines:
         page *= 1 - rng.uniform(0.15, 0.45) * draw_lines(shape, rng, lines)
     page += ink * (rng.uniform(0.5, 0.9) - page) if chalk else -ink * rng.uniform(*contrast) * page
@@ -139,11 +138,11 @@ def photograph(digit, rng, height=(0.55, 0.75), anywhere=False, swell=None, angl
             page = page * (1 - edge) + edge * rng.uniform(*table)
     light = 1 + rng.uniform(-0.1, 0.1) * across(shape, rng)
     if uneven:
-        light = light + rng.uniform(0.4, 0.9) * across(shape, rng)
+        light += rng.uniform(0.4, 0.9) * across(shape, rng)
         light += rng.uniform(0.2, 0.6) * np.exp(-(across(shape, rng)**2 + across(shape, rng)**2) / 0.2)
     if shadow:
-        light = light * (1 - rng.uniform(0.3, 0.6) * soft_step(across(shape, rng) + rng.uniform(-0.3, 0.3),
-                                                               rng.uniform(*shadow)))
+        dark = rng.uniform(0.3, 0.6)
+        light *= 1 - dark * soft_step(across(shape, rng) + rng.uniform(-0.3, 0.3), rng.uniform(*shadow))
     picture = page * light * rng.uniform(0.85, 1) / max(1, (page * light).max())
     picture = 255 * np.clip(picture, 0, 1)**(1 / 1.8)  # a camera's response to light
     picture = Image.fromarray(picture.astype("uint8")).filter(ImageFilter.GaussianBlur(blur * shape[0]))
@@ -165,10 +164,10 @@ def read_kind(c_model, pictures, labels):
             images.append(read_digit(picture))
         except NoDigit:
             images.append(None)
-    read = [i for i, image in enumerate(images) if image is not None]
-    cut_out = np.array([images[i] for i in read], "uint8").reshape(-1, 28, 28, 1)
-    right = predict_classes(c_model, cut_out, np.arange(len(read))) == labels[read]
-    return right.sum() / len(pictures), 1 - len(read) / len(pictures), images
+    read = np.array([image is not None for image in images])
+    cut_out = np.array([image for image in images if image is not None], "uint8").reshape(-1, 28, 28, 1)
+    right = predict_classes(c_model, cut_out, np.arange(len(cut_out))) == labels[read]
+    return right.sum() / len(read), 1 - read.mean(), images
 
 
 def save_examples(examples, path):
@@ -190,29 +189,19 @@ def main(argv=None):
     """Make, read and tabulate the pictures that the command line asks for."""
     parser = ArgumentParser(prog="python -m sgan.benchmarks.digit_pictures", description=__doc__.split("\n")[0])
     parser.add_argument("--data", default="mnist", help="mnist or FILE.npz (default: %(default)s)")
-    parser.add_argument("--split", choices=("test", "train"), default="test", help="whose digits (default: test)")
     parser.add_argument("--number", type=at_least(int, 1), default=200, metavar="N",
                         help="pictures of each kind (default: %(default)s)")
     parser.add_argument("--results", type=expand, default="results", metavar="FOLDER", help="(default: %(default)s)")
     args = parser.parse_args(argv)
-    check_writable(args.results)
     set_up_device()
     c_model, data = load_classifier(CLASSIFIER), load_real_samples(args.data)
-    digits, labels = ((data.test_images, data.test_labels) if args.split == "test"
-                      else (data.train_images, data.train_labels))
-    if digits is None:
-        raise InputError(f"--data {args.data}: has no test set; give --split train")
-    if digits.shape[1:] != (28, 28, 1):
-        raise InputError(f"--data {args.data}: its images are {digits.shape[1:]}, not digits like MNIST's, (28, 28, 1)")
-    if data.n_classes != c_model.output_shape[1]:
-        raise InputError(f"--data {args.data}: has {data.n_classes} classes, not the ten of digits")
-    usable = (labels >= 0) & (digits.max(axis=(1, 2, 3)) > 127)  # without ink there is nothing to read
-    digits, labels = digits[usable], labels[usable]
-    if not len(digits):
-        raise InputError(f"--data {args.data}: has no labelled images with ink, bright on a dark background")
+    digits, labels = data.test_images, data.test_labels
+    if (digits is None or digits.shape[1:] != (28, 28, 1) or set(labels) != set(range(10))
+            or digits.max(axis=(1, 2, 3)).min() < 128):  # one without ink
+        raise InputError(f"--data {args.data}: needs a test set of labelled digits as in MNIST")
     table, examples = [], {}
     for number, (kind, settings) in enumerate(KINDS.items()):
-        rng = np.random.default_rng((number, args.split == "test"))
+        rng = np.random.default_rng((number, 1))
         rows = rng.integers(0, len(digits), args.number)
         pictures = [photograph(digits[row, ..., 0], rng, **settings) for row in rows]
         right, refused, images = read_kind(c_model, pictures, labels[rows])
@@ -220,8 +209,6 @@ def main(argv=None):
                       "pictures": args.number})
         examples[kind] = list(zip(pictures, images))[:EXAMPLES]
         print(f"{kind}: {right:.1%} read correctly, {refused:.1%} refused", flush=True)
-    if args.split == "train":
-        return
     write_csv(args.results / "digit_pictures.csv", table)
     save_examples(examples, args.results / "digit_pictures.png")
     print(f"Saved: {args.results / 'digit_pictures.csv'}, .png")

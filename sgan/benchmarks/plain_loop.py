@@ -1,9 +1,18 @@
 """The tutorial's loop in plain `train_on_batch` and `predict` calls: one step of it, and the models that it needs.
 
-tests/test_sgan_mnist.py holds `SGAN.update` against it, and sgan/benchmarks/train_step.py times it.
+tests/test_sgan_mnist.py holds `SGAN.update` against it, and train_step.py times it. As a process of its own,
+`python -m sgan.benchmarks.plain_loop`, it has TensorFlow's default convolutions, makes one step for each line on
+standard input, and answers with a line.
 """
 
-import sgan  # noqa: F401  before Keras: it chooses the backend and TensorFlow's CPU kernels
+import os
+import sys
+
+import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
+
+if __name__ == "__main__":
+    del os.environ["TF_ENABLE_ONEDNN_OPTS"]
+    sgan.begin_script()
 
 import keras
 import numpy as np
@@ -26,6 +35,14 @@ def compiled_models(latent_dim=100, image_shape=(28, 28, 1), n_classes=10):
     return g_model, d_model, c_model, gan_model
 
 
+def random_batches(half=50):
+    """The other arguments of `plain_step`: images (n, 28, 28, 1) in [-1, 1], labels and latent points, n = `half`."""
+    random = np.random.default_rng(0)
+    labelled, unlabelled = random.uniform(-1, 1, (2, half, 28, 28, 1)).astype("float32")
+    points = random.normal(size=(3 * half, 100)).astype("float32")
+    return labelled, random.integers(0, 10, half), unlabelled, points[:half], points[half:]
+
+
 def plain_step(models, labelled_images, labels, unlabelled_images, fake_noise, gan_noise):
     """Make the four updates on NumPy batches; takes and returns what `SGAN.update` does."""
     g_model, d_model, c_model, gan_model = models
@@ -39,3 +56,10 @@ def plain_step(models, labelled_images, labels, unlabelled_images, fake_noise, g
     g_loss = gan_model.train_on_batch(gan_noise, np.ones((len(gan_noise), 1)))
     return {"c_loss": c_loss, "c_accuracy": c_accuracy, "d_loss_real": d_loss_real, "d_loss_fake": d_loss_fake,
             "g_loss": g_loss}
+
+
+if __name__ == "__main__":
+    models, batches = compiled_models(), random_batches()
+    for _ in sys.stdin:
+        plain_step(models, *batches)
+        print("done", flush=True)
