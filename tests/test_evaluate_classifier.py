@@ -1,6 +1,7 @@
-"""evaluate_classifier.py: accuracies, confusion matrix, which model, which data. More of --predict: test_predict.py."""
+"""evaluate_classifier.py: accuracies, confusion matrix, which model, which data. --predict: see test_classify.py."""
 
 import json
+import os
 import shutil
 
 import keras
@@ -12,9 +13,11 @@ from PIL import Image
 
 import evaluate_classifier
 from evaluate_classifier import confusion_matrix, main, newest_classifier
+from sgan.models.loading import load_classifier
+from sgan.models.metadata import describe_classifier
 from sgan.runs.command import InputError
 from sgan.runs.files import save_model
-from sgan.models.loading import load_classifier
+from sgan_mnist import Settings
 
 KERAS2_FILE = ROOT / "tests" / "data" / "keras2_c_model.h5"
 
@@ -143,11 +146,27 @@ def test_default_is_the_newest_on_its_runs_data(model_file, digits_file, tmp_pat
 
     (run / "run.json").write_text(json.dumps({"data": {"source": "gone.npz"}}))
     assert "gone.npz: no such file" in refusal() and "run.json" in refusal()
-    for text, words in {"{": "is not readable JSON", "[]": "does not say", "{}": "does not say",
-                        '{"data": {}}': "does not say"}.items():
-        (run / "run.json").write_text(text)
-        assert f"run.json: {words}" in refusal()
     main(["--data", str(digits_file)])
+
+
+def test_the_record_of_another_run_is_not_taken(digits, tmp_path):
+    about = describe_classifier(digits, {"id": "5f", "data": {"fingerprint": ""}})
+    save_model(small_classifier(), tmp_path / "c_model.h5", about)
+    (tmp_path / "run.json").write_text(json.dumps({"id": "77", "data": {"source": "synthetic"}}))
+    assert "run.json: is of another run" in refusal(tmp_path / "c_model.h5")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", "[]", "null", '{"data": 3}', '{"data": {}}', "\xff"])
+def test_strange_records(model_file, tmp_path, text):
+    path = shutil.copy(model_file, tmp_path / "c_model.h5")
+    (tmp_path / "run.json").write_text(text, encoding="latin-1")
+    assert "run.json: " in refusal(path)
+
+
+def test_a_record_that_does_not_end(model_file, tmp_path):
+    path = shutil.copy(model_file, tmp_path / "c_model.h5")
+    os.mkfifo(tmp_path / "run.json")
+    assert "a pipe or a device" in refusal(path)
 
 
 def test_without_a_record_the_data_are_auto(model_file, monkeypatch):
@@ -161,77 +180,43 @@ def test_without_a_record_the_data_are_auto(model_file, monkeypatch):
     assert refusal(model_file) == "enough" and asked == ["auto"]
 
 
-def test_models_of_other_images_or_classes_are_refused(digits_file, tmp_path):
-    cases = {
-        "other_size": (small_classifier(in_shape=(32, 32, 1)), "takes images of (32, 32, 1)"),
-        "colour": (small_classifier(in_shape=(28, 28, 3)), "takes images of (28, 28, 3)"),
-        "26_classes": (small_classifier(n_outputs=26), "has 26 classes"),
-        "5_classes": (small_classifier(n_outputs=5), "has 5 classes"),
-    }
-    for name, (model, words) in cases.items():
-        path = tmp_path / f"{name}.h5"
-        save_model(model, path)
-        message = refusal(path, "--data", digits_file)
-        assert message.startswith(str(path)) and words in message, name
+@pytest.mark.parametrize("how, words", [
+    ({"in_shape": (32, 32, 1)}, "takes images of (32, 32, 1)"),
+    ({"in_shape": (28, 28, 3)}, "takes images of (28, 28, 3)"),
+    ({"n_outputs": 26}, "has 26 classes"), ({"n_outputs": 5}, "has 5 classes"),
+])
+def test_models_of_other_images_or_classes_are_refused(digits_file, tmp_path, how, words):
+    save_model(small_classifier(**how), tmp_path / "c_model.h5")
+    message = refusal(tmp_path / "c_model.h5", "--data", digits_file)
+    assert message.startswith(str(tmp_path / "c_model.h5")) and words in message
 
 
-# --------------------------------------------------------------------------------------------------------------
-# Pictures and the command line
+@pytest.mark.parametrize("arguments, words", [
+    (["--predict", "3.png", "--data", "synthetic"], "--data goes without --predict"),
+    (["--predict", "3.png", "--data", ""], "--data goes without --predict"),
+    (["--predict", "3.png", "--confusion", "c.png"], "--confusion goes without --predict"),
+    (["--csv", "c.csv"], "--csv goes with --predict"), (["--whole"], "--whole goes with --predict"),
+    (["--invert"], "--invert goes with --predict"), (["--data", ""], "--data: is empty"),
+    (["--confusion", "c.xyz"], "must end in .png"), (["--predict", "3.png", "--csv", "c.txt"], "must end in .csv"),
+    ([KERAS2_FILE, "--confusion", "c.png"], "one model at a time"),
+    ([KERAS2_FILE, "--predict", "3.png", "--csv", "c.csv"], "one model at a time"),
+    (["--frobnicate"], "--frobnicate"), (["--predict"], "--predict"),
+])
+def test_options_that_are_refused(model_file, arguments, words):
+    assert words in refusal(model_file, *arguments)
 
 
-def test_predict_prints_file_digit_and_probability(model_file, digits, probabilities, tmp_path, capsys):
-    images, expected = digits.test_images[:3], probabilities(digits.test_images[:3])
-    files = [tmp_path / f"{i}.png" for i in range(3)]
-    lines = [f"{file}: {row.argmax()} ({100 * row.max():.2f}%)"
-             for file, row in zip(files, expected, strict=True)]
-    for file, image in zip(files, images, strict=True):
-        Image.fromarray(image[..., 0]).save(file)
-    main([str(model_file), "--whole", "--predict", *map(str, files)])
-    output = capsys.readouterr()
-    assert output.out.splitlines() == [f"Model: {model_file}", *lines] and not output.err
-
-    for file, image in zip(files, images, strict=True):
-        Image.fromarray(255 - image[..., 0]).save(file)
-    main([str(model_file), "--whole", "--invert", "--predict", *map(str, files)])
-    output = capsys.readouterr()
-    assert output.out.splitlines()[1:] == lines and not output.err
-    main([str(model_file), "--whole", "--predict", str(files[0])])
-    hint = capsys.readouterr().err.splitlines()
-    assert len(hint) == 1 and "mostly bright pictures: 1" in hint[0] and "--invert" in hint[0]
-
-
-def test_pictures_of_channels_that_no_file_has(tmp_path):
-    save_model(small_classifier(in_shape=(28, 28, 2)), tmp_path / "two.h5")
-    assert "2 channels" in refusal(tmp_path / "two.h5", "--predict", "3.png")
-
-
-def test_flags_that_do_not_go_together(model_file):
-    for other in (["--data", "synthetic"], ["--confusion", "c.png"]):
-        assert "--predict only reads pictures" in refusal(model_file, "--predict", "3.png", *other)
-    assert "--predict only reads pictures" in refusal(model_file, "--predict", "3.png", "--data", "")
-    assert "--data: is empty" in refusal(model_file, "--data", "")
-    assert "--invert goes with --predict" in refusal(model_file, "--invert")
-    assert "one model at a time" in refusal(model_file, model_file, "--confusion", "c.png")
-    assert "must end in .png" in refusal(model_file, "--confusion", "c.xyz")
-    assert "--frobnicate" in refusal("--frobnicate")
-    refusal("--predict")
+def test_the_default_is_the_folder_of_sgan_mnist():
+    assert evaluate_classifier.RUN_FOLDER == Settings.out
 
 
 @pytest.mark.slow
-def test_the_committed_classifier_is_evaluated_on_the_file_that_is_named(run_script, digits, digits_file):
+def test_as_a_command_the_committed_classifier_is_evaluated_on_the_file_that_is_named(run_script, digits, digits_file):
     model = ROOT / "results" / "tuned" / "c_model_4200.h5"
     status, output, errors = run_script("evaluate_classifier.py", model, "--data", digits_file)
     assert (status, errors) == (0, [])
     c_model = keras.models.load_model(model)
     right = c_model.predict((digits.test_images - 127.5) / 127.5, verbose=0).argmax(axis=1) == digits.test_labels
     assert right.mean() > 0.7 and f"Test Accuracy: {right.mean():.3%}\n" in output
-
-
-@pytest.mark.slow
-def test_as_commands(model_file, digits, tmp_path, run_script):
-    Image.fromarray(digits.test_images[0, ..., 0]).save(tmp_path / "digit.png")
-    script = "evaluate_classifier.py"
-    status, output, errors = run_script(script, model_file, "--whole", "--predict", "digit.png", cwd=tmp_path)
-    assert (status, errors) == (0, []) and output.splitlines()[1].startswith("digit.png: ")
-    status, output, errors = run_script(script, "none.h5", cwd=tmp_path)
+    status, output, errors = run_script("evaluate_classifier.py", "none.h5")
     assert (status, output, errors) == (2, "", ["evaluate_classifier.py: none.h5: no such file"])

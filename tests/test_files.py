@@ -37,13 +37,13 @@ def test_a_file_that_fails_leaves_the_old_one_and_nothing_else(tmp_path, error):
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"] and path.read_text() == "old"
 
 
-def test_a_csv_is_whole_and_takes_names_of_any_bytes(tmp_path):
-    path, name = tmp_path / "a.csv", os.fsdecode(b"\xff,\n.png")
-    write_csv(path, [{"path": name, "n": 1}, {"path": "b", "n": 0.5}])
-    assert path.read_bytes() == b'path,n\r\n"\xff,\n.png",1\r\nb,0.5\r\n'
+def test_a_csv_is_whole(tmp_path):
+    path = tmp_path / "a.csv"
+    write_csv(path, [{"path": "ü,\n.png", "n": 1}, {"path": "b", "n": 0.5}], encoding="utf-8-sig")
+    assert path.read_bytes() == b'\xef\xbb\xbfpath,n\r\n"\xc3\xbc,\n.png",1\r\nb,0.5\r\n'
     with pytest.raises(ValueError, match="not in fieldnames"):
         write_csv(path, [{"path": "c"}, {"other": 1}])
-    assert [each.name for each in tmp_path.iterdir()] == ["a.csv"] and b"\xff" in path.read_bytes()
+    assert [each.name for each in tmp_path.iterdir()] == ["a.csv"] and b"b,0.5" in path.read_bytes()
 
 
 def test_an_error_of_the_system_names_the_file_that_was_to_be_written(tmp_path):

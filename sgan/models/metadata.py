@@ -9,7 +9,7 @@ become images: "whole" (pictures.py) or, cut out as in MNIST, "digits" (digits.p
 import json
 
 from sgan.data.dataset import MNIST_FINGERPRINT
-from sgan.runs.files import is_text
+from sgan.runs.files import first_line
 
 PIXELS = [-1, 1]
 
@@ -32,33 +32,19 @@ def check_about(text, image_shape, n_classes):
     Raises:
         ValueError: it is damaged, or does not fit the model.
     """
+    height, width, channels = image_shape
     try:
         about = json.loads(text)
-    except RecursionError:
-        raise ValueError("it has too many brackets") from None
-    if not isinstance(about, dict):
-        raise ValueError("it is not an object of JSON")
-    names = about.get("classes")
-    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-        raise ValueError("classes are not a list of names")
-    if not all(map(is_text, names)):
-        raise ValueError("a class name is no text that could be written")
-    if len(names) != n_classes or len(set(names)) != n_classes:
-        raise ValueError(f"classes are {len(set(names))} different names, but the model has {n_classes} classes")
-    if about.get("image_shape") != list(image_shape):
-        raise ValueError(f"image_shape is not the model's, {list(image_shape)}")
-    if about.get("pixels") != PIXELS:
-        raise ValueError(f"pixels are not {PIXELS}, the only range that is used here")
-    if about.get("pictures") not in ("digits", "whole"):
-        raise ValueError("pictures are neither \"digits\" nor \"whole\"")
-    if about["pictures"] == "digits" and not takes_digits(image_shape):
-        raise ValueError(f"digits are not read as images of {tuple(image_shape)}")
-    if not isinstance(about.get("run"), str):
-        raise ValueError("run is not a string")
+        names, pictures = about["classes"], about["pictures"]
+        fits = {
+            "classes": (isinstance(names, list) and all(isinstance(name, str) for name in names)
+                        and len(names) == len({*names}) == n_classes),
+            "image_shape": about["image_shape"] == [height, width, channels],
+            "pixels": about["pixels"] == PIXELS,
+            "pictures": pictures == "whole" or pictures == "digits" and height == width and channels == 1,
+            "run": isinstance(about["run"], str)}
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError(first_line(error)) from None
+    if wrong := [entry for entry in fits if not fits[entry]]:
+        raise ValueError(f"{wrong[0]} does not fit the model: {str(about[wrong[0]])[:80]}")
     return about
-
-
-def takes_digits(image_shape):
-    """Whether digits can be cut out for images of this shape: square and grey."""
-    height, width, channels = image_shape
-    return height == width >= 8 and channels == 1

@@ -139,10 +139,9 @@ def is_text(name):
     return True
 
 
-def write_csv(path, rows):
-    """Write rows, dictionaries with the same keys, as a CSV file, whole; file names in it may be of any bytes."""
-    with (atomic_write(path) as temporary,
-          open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file):
+def write_csv(path, rows, encoding="utf-8"):
+    """Write rows, dictionaries with the same keys, as a CSV file, whole."""
+    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding=encoding) as file:
         writer = csv.DictWriter(file, fieldnames=rows[0])
         writer.writeheader()
         writer.writerows(rows)

@@ -1,7 +1,7 @@
-"""evaluate_classifier.py --predict: which pictures are read, and how; what is said and written of them."""
+"""sgan/models/classify.py, and evaluate_classifier.py --predict: which pictures are read, and what is said of them."""
 
+import contextlib
 import csv
-import json
 import os
 import shutil
 
@@ -11,11 +11,12 @@ import pytest
 from keras import layers
 from PIL import Image
 
-import evaluate_classifier
-from evaluate_classifier import find_pictures, main
+from evaluate_classifier import main
+from sgan.data.dataset import Dataset, synthetic_digits
+from sgan.models import classify
+from sgan.models.classify import find_pictures
 from sgan.models.metadata import describe_classifier
 from sgan.runs.command import InputError
-from sgan.data.dataset import Dataset, synthetic_digits
 from sgan.runs.files import save_model
 
 NAMES = ("dark", "grey", "light")
@@ -53,10 +54,10 @@ def folder(tmp_path):
     """Pictures of the three shades, with names that take care."""
     folder = tmp_path / "my pictures"
     (folder / "more" / ".hidden").mkdir(parents=True)
-    for name, shade in {"a.png": 10, "b.JPG": 120, "more/c.gif": 250, "more/ü \n\x1b[31m.png": 70,
+    for name, shade in {"a.png": 10, "b.JPG": 120, "more/c": 250, "more/ü \n\x1b[31m.png": 70,
                         "more/.hidden/d.png": 0, ".e.png": 0}.items():
         picture = Image.new("L", (30, 20), shade)
-        picture.save(folder / name, format={"b.JPG": "JPEG"}.get(name))
+        picture.save(folder / name, format={"b.JPG": "JPEG", "more/c": "GIF"}.get(name))
     (folder / "notes.txt").write_text("no picture")
     return folder
 
@@ -78,29 +79,56 @@ def refusal(*arguments):
 
 
 def table(path):
-    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with open(path, newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
 
+# ------------------------------------------------------------------------------------- which files
+
+
 def test_folders_are_searched_for_pictures(shades, folder, capsys):
-    assert run(shades, "--predict", folder) == 0
+    assert run(shades, "--predict", folder) == 2  # one is none
     output = capsys.readouterr()
     lines = output.out.splitlines()
     assert lines[0] == f"Model: {shades}"
     assert [line.rsplit(" ", 1)[0] for line in lines[1:]] == [
-        f"{folder}/a.png: dark", f"{folder}/b.JPG: grey", f"{folder}/more/c.gif: light",
+        f"{folder}/a.png: dark", f"{folder}/b.JPG: grey", f"{folder}/more/c: light",
         f"{folder}/more/ü \\n\\x1b[31m.png: grey"]
-    assert output.err == f"{folder}: files and links left out, being no pictures by their names: 1\n"
+    assert output.err.startswith(f"{folder}/notes.txt: cannot be read as a picture") and output.err.count("\n") == 1
 
 
-def test_folders_without_pictures(shades, tmp_path):
+def test_links_are_followed_as_in_training_and_each_folder_is_read_once(folder, tmp_path):
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "all").symlink_to(folder)
+    (folder / "more" / "back").symlink_to(folder)
+    found = find_pictures([tmp_path / "links"])
+    assert [path.name for path in found] == ["a.png", "b.JPG", "notes.txt", "c", "ü \n\x1b[31m.png"]
+    assert found[0] == tmp_path / "links" / "all" / "a.png"
+
+
+def test_folders_without_files_and_folders_that_are_closed(shades, tmp_path, monkeypatch):
     assert "no picture is in this folder" in refusal(shades, "--predict", tmp_path)
-    with pytest.raises(InputError):
-        find_pictures([tmp_path])
+
+    def closed(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "listdir", closed)
+    assert refusal(shades, "--predict", tmp_path) == f"{tmp_path}: Permission denied"
+
+
+def test_a_file_that_is_named_like_an_option(shades, tmp_path, monkeypatch, capsys):
+    Image.new("L", (9, 9), 250).save(tmp_path / "-3.png")
+    monkeypatch.chdir(tmp_path)
+    assert "-3.png: is a file named like an option; write ./-3.png, or ./*" in refusal(shades, "--predict", "-3.png")
+    assert run(shades, "--predict", "./-3.png") == 0 and "-3.png: light" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------------- what is said of them
 
 
 def test_a_table_with_the_least_sure_first(shades, folder, tmp_path, capsys):
     path = tmp_path / "new" / "classes.csv"
+    (folder / "notes.txt").unlink()
     assert run(shades, "--predict", folder, folder / "a.png", "--csv", path) == 0
     assert capsys.readouterr().out.splitlines()[1:] == [f"Saved: {path}, 5 of 5 pictures, the least confident first"]
     rows = table(path)
@@ -114,52 +142,71 @@ def test_a_table_with_the_least_sure_first(shades, folder, tmp_path, capsys):
     assert os.listdir(path.parent) == ["classes.csv"]
 
 
+def test_no_cell_of_the_table_is_computed_by_a_spreadsheet_or_no_text(tmp_path, capsys):
+    images = np.array([0, 255], "uint8")[:, None, None, None] * np.ones((1, 8, 8, 1), "uint8")
+    about = describe_classifier(Dataset("", images, np.arange(2), class_names=("+dark", "light")), RECORD)
+    path, names = nearest(images, about, tmp_path / "c_model.h5"), ("=1+2.png", "@a.png", "b.png", b"\xff.png")
+    for name in names:
+        Image.new("L", (8, 8), 250).save(os.fsdecode(tmp_path / os.fsdecode(name)))
+    with contextlib.chdir(tmp_path):
+        assert run(path, "--predict", *map(os.fsdecode, names), "--csv", "c.csv") == 0
+    assert "4 of 4 pictures: name changed in the table" in capsys.readouterr().err
+    assert (tmp_path / "c.csv").read_bytes().startswith(b"\xef\xbb\xbfpath,class,")
+    rows = table(tmp_path / "c.csv")
+    assert {row["path"] for row in rows} == {"'=1+2.png", "'@a.png", "b.png", "\\udcff.png"}
+    assert {row["second_class"] for row in rows} == {"'+dark"}
+
+
 def test_more_pictures_than_a_batch_holds(shades, tmp_path, monkeypatch):
     for i in range(7):
         Image.new("L", (9, 9), 40 * i).save(tmp_path / f"{i}.png")
-    assert run(shades, "--predict", tmp_path, "--csv", tmp_path / "one.csv") == 0
-    monkeypatch.setattr(evaluate_classifier, "batch_size_of", lambda *_: 3)
-    assert run(shades, "--predict", tmp_path, "--csv", tmp_path / "three.csv") == 0
-    assert table(tmp_path / "one.csv") == table(tmp_path / "three.csv")
+    (tmp_path / "3.txt").write_text("no picture")
+    assert run(shades, "--predict", tmp_path, "--csv", tmp_path / ".one.csv") == 2
+    monkeypatch.setattr(classify, "batch_size_for", lambda *_: 3)
+    assert run(shades, "--predict", tmp_path, "--csv", tmp_path / ".three.csv") == 2
+    assert len(table(tmp_path / ".one.csv")) == 7 and table(tmp_path / ".one.csv") == table(tmp_path / ".three.csv")
 
 
-def test_a_terminal_shows_a_progress_bar_where_no_lines_do(shades, folder, tmp_path, capsys, monkeypatch):
+def test_a_terminal_shows_a_progress_bar_if_no_lines_do(shades, folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    full = f"\rPictures [{'=' * 30}] 4/4\n"
+    full = f"\rPictures [{'=' * 30}] 5/5\n"
     for more in ((), ("--csv", tmp_path / "classes.csv")):
-        assert run(shades, "--predict", folder, *more) == 0
+        assert run(shades, "--predict", folder, *more) == 2
         assert capsys.readouterr().err.endswith(full)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    assert run(shades, "--predict", folder) == 0
+    run(shades, "--predict", folder)
     assert "Pictures [" not in capsys.readouterr().err
 
 
 def test_broken_files_stop_nothing(shades, folder, tmp_path, capsys):
     (folder / "broken.heic").write_text("rubbish")
     (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:40])
+    (folder / "empty.png").touch()
     os.mkfifo(folder / "pipe.png")
-    broken = folder / "broken.heic", folder / "cut.png", folder / "pipe.png", "none.png"
+    broken = [*(folder / name for name in ("broken.heic", "cut.png", "empty.png", "pipe.png")), "none.png"]
     assert run(shades, "--predict", folder / "a.png", *broken, folder / "b.JPG") == 2
     output = capsys.readouterr()
     assert len(output.out.splitlines()) == 3 and "b.JPG: grey" in output.out
     errors = output.err.splitlines()
-    assert [error.split(": ")[0] for error in errors] == [f"{folder}/broken.heic", f"{folder}/cut.png",
-                                                          f"{folder}/pipe.png", "none.png"]
-    assert "convert it to JPEG or PNG" in errors[0]
-
+    assert [error.split(": ")[0] for error in errors] == [str(path) for path in broken]
+    assert "convert it to JPEG or PNG" in errors[0] and errors[2].endswith("as a picture (it is empty)")
     assert run(shades, "--predict", folder / "a.png", *broken, "--csv", tmp_path / "c.csv") == 2
-    assert "c.csv, 1 of 5 pictures" in capsys.readouterr().out and len(table(tmp_path / "c.csv")) == 1
-    assert run(shades, "--predict", folder / "cut.png", "--csv", tmp_path / "none.csv") == 2
-    assert not (tmp_path / "none.csv").exists()
+    assert "c.csv, 1 of 6 pictures" in capsys.readouterr().out and len(table(tmp_path / "c.csv")) == 1
 
 
-@pytest.mark.slow
-def test_as_a_command(shades, folder, run_script):
-    (folder / "cut.png").write_bytes(b"")
-    status, output, errors = run_script("evaluate_classifier.py", shades, "--predict", "a.png", "cut.png", "b.JPG",
-                                        cwd=folder)
-    assert (status, errors) == (2, ["cut.png: cannot be read as a picture (it is empty)"])
-    assert [line.split(" (")[0] for line in output.splitlines()[1:]] == ["a.png: dark", "b.JPG: grey"]
+def test_a_table_of_nothing_is_not_written_which_is_said(shades, tmp_path, capsys):
+    (tmp_path / "a.png").write_text("no picture")
+    (tmp_path / "old.csv").write_text("of another time")
+    assert run(shades, "--predict", tmp_path / "a.png", "--csv", tmp_path / "old.csv") == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == f"{tmp_path / 'old.csv'}: not written, as no picture could be read"
+    assert (tmp_path / "old.csv").read_text() == "of another time"
+
+
+def test_a_table_that_cannot_be_written_is_refused_before_any_picture_is_read(shades, folder, tmp_path, capsys):
+    (tmp_path / "file").write_text("of the user")
+    assert "is not a folder" in refusal(shades, "--predict", folder, "--csv", tmp_path / "file" / "a.csv")
+    assert capsys.readouterr().out == ""
 
 
 def test_a_picture_of_many_is_said_once(shades, tmp_path, capsys):
@@ -169,7 +216,7 @@ def test_a_picture_of_many_is_said_once(shades, tmp_path, capsys):
     assert run(shades, "--predict", tmp_path) == 0
     output = capsys.readouterr()
     assert output.out.count(": dark (") == 2
-    assert output.err.startswith("2 of the files hold more than one picture") and output.err.count("\n") == 1
+    assert output.err.startswith("2 of 2 pictures: more than one picture in a file") and output.err.count("\n") == 1
 
 
 def test_tilde_is_the_home_folder(shades, folder, tmp_path, monkeypatch, capsys):
@@ -207,18 +254,15 @@ def right(path):
     return np.mean([row["class"] == os.path.basename(row["path"])[0] for row in table(path)])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("known_by", ["about", "run.json", "shape"])
-def test_digits_are_cut_out_of_pages(digit_means, pages, tmp_path, capsys, known_by):
-    about = describe_classifier(synthetic_digits(10, 10), RECORD) if known_by == "about" else None
+@pytest.mark.parametrize("says", [True, False])
+def test_digits_are_cut_out_of_pages(digit_means, pages, tmp_path, capsys, says):
+    about = describe_classifier(synthetic_digits(10, 10), RECORD) if says else None
     path = nearest(digit_means, about, tmp_path / "c_model.h5")
-    if known_by == "run.json":
-        (tmp_path / "run.json").write_text(json.dumps({"data": {"source": "synthetic"}}))
     assert run(path, "--predict", pages, "--csv", tmp_path / "cut.csv") == 0
     errors = capsys.readouterr().err.splitlines()
-    assert ["taken for digits" in error for error in errors] == ([True] if known_by == "shape" else [])
+    assert ["taken for digits" in error for error in errors] == ([] if says else [True])
     assert run(path, "--predict", pages, "--whole", "--csv", tmp_path / "whole.csv") == 0
-    assert right(tmp_path / "cut.csv") >= 0.7  # which such a simple classifier has on the digits themselves
+    assert right(tmp_path / "cut.csv") >= 0.7  # which such a simple classifier reaches on the digits themselves
     assert right(tmp_path / "whole.csv") <= 0.4
 
 
@@ -232,21 +276,6 @@ def test_other_classifiers_of_such_images_see_the_whole_picture(digit_means, pag
     assert {row["class"] for row in table(tmp_path / "a.csv")} <= set("abcdefghij")
 
 
-def test_a_table_of_nothing_is_not_written_which_is_said(shades, tmp_path, capsys):
-    (tmp_path / "a.png").write_text("no picture")
-    (tmp_path / "old.csv").write_text("of another time")
-    assert run(shades, "--predict", tmp_path / "a.png", "--csv", tmp_path / "old.csv") == 2
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert last == f"{tmp_path / 'old.csv'}: not written, as no picture could be read"
-    assert (tmp_path / "old.csv").read_text() == "of another time"
-
-
-def test_a_table_that_cannot_be_written_is_refused_before_any_picture_is_read(shades, folder, tmp_path, capsys):
-    (tmp_path / "file").write_text("of the user")
-    assert "is not a folder" in refusal(shades, "--predict", folder, "--csv", tmp_path / "file" / "a.csv")
-    assert capsys.readouterr().out == ""
-
-
 def test_a_blank_page_is_not_guessed(digit_means, pages, tmp_path, capsys):
     path = nearest(digit_means, describe_classifier(synthetic_digits(10, 10), RECORD), tmp_path / "c_model.h5")
     Image.new("L", (300, 200), 220).save(pages / "blank.png")
@@ -256,40 +285,6 @@ def test_a_blank_page_is_not_guessed(digit_means, pages, tmp_path, capsys):
     assert output.out == f"Model: {path}\n"
     blank, tiny = output.err.splitlines()
     assert blank == f"{pages}/blank.png: no ink found" and tiny.startswith(f"{pages}/tiny.png: ")
-
-
-def test_a_strange_run_json_beside_a_model_is_not_read_where_the_model_knows_itself(shades, tmp_path, folder):
-    path = shutil.copy(shades, tmp_path / "c_model.h5")
-    os.mkfifo(tmp_path / "run.json")
-    assert run(path, "--predict", folder / "a.png") == 0
-    unknown = nearest(np.zeros((2, 8, 8, 1)), None, tmp_path / "other.h5")
-    assert "a pipe or a device" in refusal(unknown, "--predict", folder / "a.png")
-
-
-# ------------------------------------------------------------------------------------- records of runs
-
-
-def test_the_record_of_another_run_is_not_taken(shades, tmp_path):
-    path, record = shutil.copy(shades, tmp_path / "c_model.h5"), tmp_path / "run.json"
-    record.write_text(json.dumps({"id": "77", "data": {"source": "synthetic"}}))
-    assert "is of another run" in refusal(path)
-
-
-@pytest.mark.parametrize("text", ["[" * 100_000, "{", "[]", "null", '{"data": 3}', '{"data": {}}', "\xff"])
-def test_strange_records(shades, tmp_path, text):
-    path = shutil.copy(shades, tmp_path / "c_model.h5")
-    (tmp_path / "run.json").write_text(text, encoding="latin-1")
-    assert "run.json: " in refusal(path)
-
-
-def test_records_that_do_not_end(shades, tmp_path):
-    path, record = shutil.copy(shades, tmp_path / "c_model.h5"), tmp_path / "run.json"
-    with open(record, "w") as file:
-        file.truncate(30 * 2**30)  # no disk is needed for what is not written
-    assert "is larger than" in refusal(path)
-    record.unlink()
-    os.mkfifo(record)
-    assert "a pipe or a device" in refusal(path)
 
 
 # ------------------------------------------------------------------------------------- measuring own classes
@@ -323,10 +318,3 @@ def test_numbers_are_no_other_names(shades, tmp_path, capsys):
     np.savez(tmp_path / "own.npz", x_train=images, y_train=[0, 1, 2, 2])
     main([str(shades), "--data", str(tmp_path / "own.npz")])
     assert "light" in capsys.readouterr().out
-
-
-def test_flags_that_do_not_go_together(shades):
-    for flag in (["--csv", "c.csv"], ["--whole"], ["--invert"]):
-        assert f"{flag[0]} goes with --predict" in refusal(shades, *flag)
-    assert "one model at a time" in refusal(shades, shades, "--predict", "a.png", "--csv", "c.csv")
-    assert "must end in .csv" in refusal(shades, "--predict", "a.png", "--csv", "c.txt")
