@@ -10,7 +10,7 @@ NAMES = {".".join(path.with_suffix("").parts).removesuffix(".__init__"): path fo
 
 def floor_of(name):
     """On which floor a module is: it may import from lower ones, and from its own where that is a folder."""
-    if name in ("sgan_mnist", "sgan.tuned", "discriminator_variants", "evaluate_classifier"):
+    if name in ("sgan_mnist", "sgan.tuned", "sgan.feature_matching", "discriminator_variants", "evaluate_classifier"):
         return 1 if name == "sgan_mnist" else 2
     return {"sgan.studies": 3, "sgan.benchmarks": 4}.get(".".join(name.split(".")[:2]), 0)
 

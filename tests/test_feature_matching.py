@@ -1,0 +1,166 @@
+"""sgan/feature_matching.py: the losses, what each update moves, the order of the images, the kept classifier."""
+
+import os
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sgan import feature_matching
+from sgan.feature_matching import FeatureMatchingSettings, FeatureMatchingSGAN, order_of_epoch, unsupervised_loss
+from sgan.models.weight_norm import WeightNormDense, initialise_from_data
+from sgan.runs import files
+from tests.helpers import values
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1)).astype("uint8")
+
+
+def make(n_labelled=20, **settings):
+    """A training of random images: batches of 10, 4 steps an epoch, 8 in all."""
+    keras.utils.set_random_seed(0)
+    settings = FeatureMatchingSettings(batch_size=10, **settings)
+    return FeatureMatchingSGAN(settings, (IMAGES[:n_labelled], np.arange(n_labelled) % 10), IMAGES, 10, 4, 2)
+
+
+def silence(training):
+    """Switch all noise off."""
+    for layer in training.discriminator.layers:
+        if isinstance(layer, keras.layers.GaussianNoise):
+            layer.stddev = 0
+
+
+def test_the_unsupervised_loss_is_half_the_cross_entropy_of_d():
+    logits = np.random.default_rng(0).normal(size=(5, 10)) * 3
+    z = np.exp(logits).sum(axis=1)
+    real = z / (z + 1)
+    assert float(unsupervised_loss(logits, real=True)) == pytest.approx(-np.log(real).mean() / 2)
+    assert float(unsupervised_loss(logits, real=False)) == pytest.approx(-np.log(1 - real).mean() / 2)
+    for real, far in (True, -500.0), (False, 500.0):
+        assert float(unsupervised_loss(np.full((1, 10), far), real=real)) == pytest.approx(250, rel=0.01)
+
+
+def test_weights_are_normalised_and_begin_with_outputs_of_mean_0_and_deviation_1():
+    training = make()
+    silence(training)
+    images = IMAGES.astype("float32") / 127.5 - 1
+    initialise_from_data(training.discriminator, images)
+    normalised = [layer for layer in training.discriminator.layers if isinstance(layer, WeightNormDense)]
+    for layer in normalised:
+        np.testing.assert_allclose(np.linalg.norm(layer.kernel, axis=0), layer.scale, rtol=1e-3)
+        outputs = np.array(keras.Model(training.discriminator.input, layer.output)(images))
+        np.testing.assert_allclose(outputs.mean(axis=0), 0, atol=1e-4)
+        np.testing.assert_allclose(outputs.std(axis=0), 1, atol=1e-3)
+    assert [layer.scale.trainable for layer in normalised] == [False] * 5 + [True]
+
+
+def test_the_generator_learns_to_have_the_mean_features_of_real_images():
+    training = make()
+    silence(training)
+    real, generated = np.random.default_rng(1).uniform(-1, 1, (2, 10, 8, 8, 1)).astype("float32")
+    features = [np.array(training.features(images)).mean(axis=0) for images in (real, generated)]
+    assert float(training.generator_loss(real, generated)) == pytest.approx(np.square(features[0] - features[1]).mean(),
+                                                                            rel=1e-4)
+
+
+@pytest.mark.parametrize("loss, moving", [("feature-matching", "dg"), ("adversarial", "dg"), ("no-generator", "d"),
+                                          ("supervised-only", "d")])
+def test_a_step_moves_each_network_by_its_own_loss_only(loss, moving, monkeypatch):
+    training = make(loss=loss)
+    models = {"d": training.discriminator, "g": training.generator}
+    for frozen in ("d", "g"):
+        rates = {"d": training.optimizers[0], "g": training.optimizers[1]}
+        monkeypatch.setattr(rates[frozen], "apply", lambda gradients: None)
+        before = {name: values(model.trainable_weights) for name, model in models.items()}
+        monkeypatch.setattr(training, "update_averages", lambda: None)
+        metrics = training.train_step(None)
+        for name, model in models.items():
+            moved = [not np.array_equal(a, b) for a, b in zip(before[name], values(model.trainable_weights))]
+            assert all(moved) if name != frozen and name in moving else not any(moved)
+        assert (float(metrics["g_loss"]) > 0) == ("g" in moving)
+        assert (float(metrics["d_loss_real"]) > 0) == (loss != "supervised-only")
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("n_images, n_drawn, each", [(100, 100, {1}), (20, 100, {5}), (100, 60, {0, 1}),
+                                                     (7, 20, {2, 3})])
+def test_images_come_in_a_new_order_each_pass(n_images, n_drawn, each):
+    seed = keras.random.SeedGenerator(0)
+    first, second = (np.array(order_of_epoch(n_images, n_drawn, seed)) for _ in range(2))
+    assert first.shape == (n_drawn,) and set(np.bincount(first, minlength=n_images)) == each
+    assert not np.array_equal(first, second)
+
+
+def test_a_labelled_batch_holds_each_image_equally_often_and_unlabelled_ones_follow_two_orders():
+    training = make(n_labelled=10)
+    step, seen = tf.function(training.batches), []
+    for _ in range(8):
+        seen.append([np.array(each) for each in step()])
+        training.optimizers[0].iterations.assign_add(1)
+    assert all(sorted(labels) == list(range(10)) for _, labels, _, _ in seen)
+    for k in (2, 3):
+        epochs = [np.concatenate([batch[k] for batch in seen[start:start + 4]]) for start in (0, 4)]
+        assert all(len(np.unique(epoch.reshape(40, -1), axis=0)) == 40 for epoch in epochs)
+        assert not np.array_equal(*epochs)
+    assert not np.array_equal(seen[0][2], seen[0][3])
+
+
+def test_the_classifier_has_the_average_of_the_weights_in_plain_layers(tmp_path):
+    training = make(averaging=1000)
+    kept, step = [], tf.function(training.train_step)
+    for _ in range(3):
+        step(None)
+        kept.append(values(training.discriminator.trainable_weights))
+    for average, each in zip(training.averages.trainable_weights, zip(*kept)):
+        np.testing.assert_allclose(average, np.mean(each, axis=0), rtol=1e-4, atol=1e-6)
+    training.c_model.save(tmp_path / "c_model.h5")
+    training.g_model.save(tmp_path / "g_model.h5")
+    images = IMAGES[:5].astype("float32") / 127.5 - 1
+    expected = keras.ops.softmax(training.averages(images, training=False))
+    np.testing.assert_allclose(keras.models.load_model(tmp_path / "c_model.h5")(images), expected, atol=1e-5)
+    points = training.latent_points(4, 0)
+    np.testing.assert_allclose(keras.models.load_model(tmp_path / "g_model.h5")(points),
+                               training.generator(points, training=False), atol=1e-5)
+    assert 0 <= np.min(points) and np.max(points) <= 1
+
+
+def test_the_averages_become_exponential():
+    training = make(averaging=2)
+    old, new = values(training.averages.trainable_weights), values(training.discriminator.trainable_weights)
+    training.optimizers[0].iterations.assign(4)
+    for weight in training.discriminator.trainable_weights:
+        weight.assign(weight + 1)
+    training.update_averages()
+    for average, before, weight in zip(training.averages.trainable_weights, old, new):
+        np.testing.assert_allclose(average, (before + weight + 1) / 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("decay, rates", [(0.0, [1, 1, 1]), (0.5, [1, 1, 0.5]), (1.0, [1, 0.5, 0.25])])
+def test_the_learning_rate_falls_at_the_end(decay, rates):
+    training = make(decay=decay, learning_rate=1.0)
+    for step, rate in zip((0, 4, 6), rates):
+        training.optimizers[0].iterations.assign(step)
+        assert float(training.learning_rate()) == pytest.approx(rate)
+        assert float(training.optimizers[1].learning_rate) == pytest.approx(rate)
+
+
+@pytest.mark.slow
+def test_a_resumed_run_ends_bit_for_bit_like_one_that_was_never_stopped(small_digits, tmp_path, monkeypatch):
+    arguments = ["--data", str(small_digits), "--labels", "20", "--batch-size", "20", "--steps-per-epoch", "3",
+                 "--epochs", "2", "--decay", "0.5"]
+    feature_matching.main([*arguments, "--out", str(tmp_path / "whole")])
+
+    def stop_in_the_second_epoch(temporary, path):
+        if path.name == "g_model_0006.h5":
+            raise SystemExit
+        os.rename(temporary, path)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(files.os, "replace", stop_in_the_second_epoch)
+        feature_matching.main([*arguments, "--out", str(tmp_path / "stopped")])
+    feature_matching.main(["--out", str(tmp_path / "stopped"), "--resume"])
+    states = []
+    for name in "whole", "stopped":
+        with np.load(tmp_path / name / "state.npz") as state:  # Keras may number the names of variables otherwise
+            states.append([state[each] for each in sorted(state.files) if each != "run"])
+    assert len(states[0]) > 50 and all(np.array_equal(*pair) for pair in zip(*states, strict=True))
