@@ -30,7 +30,7 @@ def is_terminal(stream):
 
 
 def with_progress(items, n, what):
-    """Yield the n items; where standard error is a terminal, a bar there shows how many are done."""
+    """Yield the n items; if standard error is a terminal, a bar there shows how many are done."""
     shown = float("-inf")
     for done, item in enumerate(items, start=1):
         yield item
@@ -53,10 +53,10 @@ def interrupt(*_):
 def run_command(main):
     """Call a script's `main` and turn what a user can mend into one line on standard error.
 
-    Exit status: 2 for bad input and for files that cannot be read or written, 1 for a training that diverged,
-    130 for Ctrl-C, 141 for an output that nobody reads any more.
+    Exit status: 2 for bad input, for files that cannot be read or written and for too little memory, 1 for a training
+    that diverged, 130 for Ctrl-C, 141 for an output that nobody reads any more.
     """
-    before = signal.signal(signal.SIGINT, interrupt)  # `begin_script` switched it off for the imports
+    signal.signal(signal.SIGINT, interrupt)  # `begin_script` switched it off for the imports
     try:
         if sys.stdout is None:
             raise InputError("standard output is closed; to see nothing, send it to /dev/null")
@@ -67,34 +67,33 @@ def run_command(main):
             sys.stdout.flush()
             raise
         sys.stdout.flush()
-        return
-    except InputError as error:
-        message, status = error, 2
     except BrokenPipeError:  # `... | head` has seen enough
         drop(sys.stdout)
         sys.exit(141)
-    except OSError as error:
+    except (Exception, KeyboardInterrupt) as error:
+        message, status = explain(error)
+        module = sys.modules["__main__"].__spec__  # None for a script that was run by its path
+        script = module.name.removesuffix(".__main__") if module else Path(sys.argv[0]).name
+        line = printable(f"{script}: {' '.join(str(message).split())}")
+        for stream, text in (sys.stdout, ""), (sys.stderr, f"{line}\n"):
+            try:
+                print(text, end="", file=stream, flush=True)
+            except OSError:  # it may be full, too
+                drop(stream)
+        sys.exit(status)
+
+
+def explain(error):
+    """(message, exit status) for an error that a user can mend; raises any other."""
+    if isinstance(error, OSError):
         place = error.filename or (error.errno == errno.ENOSPC and "standard output")  # files of ours have names
-        message = f"{error.strerror}: {place}" if place and error.strerror else error
-        status = 2
-    except FloatingPointError as error:
-        message, status = error, 1
-    except KeyboardInterrupt as error:
-        message, status = str(error) or "interrupted", 130
-    finally:
-        signal.signal(signal.SIGINT, before)
-    module = sys.modules["__main__"].__spec__  # None for a script that was run by its path
-    script = module.name.removesuffix(".__main__") if module else Path(sys.argv[0]).name
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:
-        drop(sys.stdout)
-    try:
-        print(printable(f"{script}: {' '.join(str(message).split())}"), file=sys.stderr, flush=True)
-    except OSError:  # it may be full, too
-        drop(sys.stderr)
-    sys.exit(status)
+        return f"{error.strerror}: {place}" if place and error.strerror else error, 2
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
+        return "out of memory: use fewer or smaller images; to train, a smaller --batch-size or --latent-dim", 2
+    for kind, status in (InputError, 2), (FloatingPointError, 1), (KeyboardInterrupt, 130):
+        if isinstance(error, kind):
+            return str(error) or "interrupted", status
+    raise error
 
 
 def drop(stream):

@@ -6,7 +6,6 @@ import json
 import logging
 import math
 import os
-import stat
 import tempfile
 from pathlib import Path
 
@@ -14,55 +13,39 @@ import h5py
 
 from sgan.runs.command import InputError, printable
 
-MAX_TEXT = 2**24  # bytes: a run.json that names a million label indices
-
 
 def expand(path):
-    """`path` as a Path, with ~ as the home folder; where there is no such user, "~..." is the name of a file.
+    """`path` as a Path, with ~ as the home folder; if there is no such user, "~..." is the name of a file.
 
     Raises InputError for an empty one, which would be the current folder.
     """
     if not str(path):
         raise InputError("an empty path: give the name of a file or folder")
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
+    return Path(os.path.expanduser(path))
 
 
 def regular_file(path):
     """`path`, expanded. Raises InputError unless it is a file that ends: reading a pipe or a device may not."""
     path = expand(path)
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    if stat.S_ISDIR(mode):
-        raise InputError(f"{path}: is not a file but a folder")
-    if not stat.S_ISREG(mode):
-        raise InputError(f"{path}: is not a file but a pipe or a device")
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "a pipe or a device"
+        raise InputError(f"{path}: is not a file but {found}" if path.exists() else f"{path}: no such file")
     return path
 
 
 def read_text(path):
-    """The text of a file of at most MAX_TEXT bytes, UTF-8. Raises InputError where that is impossible."""
-    path = regular_file(path)
-    if path.stat().st_size > MAX_TEXT:
-        raise InputError(f"{path}: is larger than {MAX_TEXT // 2**20} MB")
+    """The text of a file, UTF-8. Raises InputError if it is none."""
     try:
-        return path.read_text(encoding="utf-8")
+        return regular_file(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not a text file ({first_line(error)})") from None
 
 
 def read_json(path):
-    """What such a file holds as JSON. Raises InputError where that is impossible."""
+    """What a file holds as JSON. Raises InputError if it is none."""
+    text = read_text(path)
     try:
-        return json.loads(read_text(path))
-    except InputError:
-        raise
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not readable JSON ({first_line(error)})") from None
 
@@ -77,19 +60,19 @@ def atomic_write(path):
     """Yield a temporary path with `path`'s suffix; rename it to `path` on success, delete it on failure.
 
     What was written is on the disk before it is renamed, so that even a power cut leaves the old file or the new one.
-    Raises InputError where `path` is there and no file.
+    Raises InputError if `path` is there and no file.
     """
     path = Path(path)
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: is a folder, a pipe or a device, and is not replaced by a file; give another name")
-    make_folder(path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
     temporary.unlink(missing_ok=True)  # a killed process has left it, or it is a link or a pipe
     try:
         yield temporary
-        flush_to_disk(temporary)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
         os.replace(temporary, path)
-        flush_to_disk(path.parent)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -99,34 +82,9 @@ def atomic_write(path):
 
 
 def check_writable(folder):
-    """Make a folder, if need be, and a file in it that is gone at once.
-
-    Raises InputError where it is no folder, and OSError where nothing can be written there.
-    """
-    make_folder(folder)
-    try:
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(folder)) from None
-
-
-def make_folder(path):
-    """Make a folder and those above it, where they are not there. Raises InputError where one of them is no folder."""
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise InputError(f"{path}: is not a folder, or is in something that is none; give another name") from None
-
-
-def flush_to_disk(path):
-    """Wait until a file, or the names in a folder, are on the disk."""
-    if os.name == "nt" and path.is_dir():  # Windows does not open folders
-        return
-    descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Make a folder, if need be, and a file in it that is gone at once. Raises OSError if that is impossible."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=folder).close()
 
 
 def is_text(name):
@@ -153,10 +111,8 @@ def errors_only(name):
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+    yield
+    logger.setLevel(level)
 
 
 def save_model(model, path, about=None):

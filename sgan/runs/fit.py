@@ -113,7 +113,8 @@ class WatchLosses(keras.callbacks.Callback):
         for name, value in losses.items():
             if not np.isfinite(value):
                 raise FloatingPointError(f"training diverged: {name} is {value} at step "
-                                         f"{self.epoch * self.params['steps'] + step} (epoch {self.epoch + 1})")
+                                         f"{self.epoch * self.params['steps'] + step} (epoch {self.epoch + 1}); "
+                                         "try a smaller learning rate")
 
 
 class PrintLosses(keras.callbacks.Callback):
