@@ -27,7 +27,7 @@ from sgan.models.classify import classify, find_pictures, how_to_read
 from sgan.models.evaluation import predict_classes
 from sgan.models.loading import load_classifier, read_about
 from sgan.runs.command import InputError, printable, run_command
-from sgan.runs.device import memory_errors_in_one_line, set_up_device
+from sgan.runs.device import set_up_device
 from sgan.runs.files import atomic_write, check_writable, expand, read_json
 from sgan.runs.options import ArgumentParser
 
@@ -197,7 +197,6 @@ def measure(path, model, args, loaded):
         print(f"Saved: {args.confusion}")
 
 
-@memory_errors_in_one_line()
 def main(argv=None):
     """Measure classifiers, or let them classify pictures; then SystemExit(2) if some could not be read."""
     args = parse_arguments(argv)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 
 import pytest
+import tensorflow as tf
 from conftest import ROOT, USERS_ENVIRONMENT
 
 from sgan.runs.command import InputError, printable, run_command
@@ -81,14 +82,17 @@ def test_names_are_shown_on_one_line_without_control_characters():
     assert printable("a\n\x1b[31m\t\u202e\ud800") == r"a\n\x1b[31m\t\u202e\ud800"
 
 
-# --------------------------------------------------------------------------------------------------------------
 # What ends a script
+
+
+OUT_OF_MEMORY = "out of memory: use fewer or smaller images; to train, a smaller --batch-size or --latent-dim"
 
 
 @pytest.mark.parametrize("error, line, status", [
     (InputError("wrong\ndata"), "wrong data", 2), (OSError(28, "No space left", "a.h5"), "No space left: a.h5", 2),
     (OSError("strange"), "strange", 2), (OSError(28, "No space left"), "No space left: standard output", 2),
-    (FloatingPointError("diverged"), "diverged", 1),
+    (FloatingPointError("diverged"), "diverged", 1), (MemoryError(), OUT_OF_MEMORY, 2),
+    (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"), OUT_OF_MEMORY, 2),
     (KeyboardInterrupt(), "interrupted", 130), (KeyboardInterrupt("go on"), "go on", 130),
 ])
 def test_what_a_user_can_mend_is_one_line_and_a_status(error, line, status, monkeypatch, capsys):
@@ -103,14 +107,13 @@ def test_what_a_user_can_mend_is_one_line_and_a_status(error, line, status, monk
     assert stop.value.code == status and capsys.readouterr().err == f"script.py: {line}\n"
 
 
-def test_what_only_a_developer_can_mend_is_a_traceback():
+def test_what_only_a_developer_can_mend_is_a_traceback(monkeypatch):
     def fail():
         raise ZeroDivisionError
 
-    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     with pytest.raises(ZeroDivisionError):
         run_command(fail)
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize("command, status, output, errors", [
@@ -157,7 +160,6 @@ def test_modules_are_named_as_they_are_called(run_script, tmp_path):
     assert status == 2 and len(errors) == 1 and errors[0].startswith("sgan.studies: ")
 
 
-# --------------------------------------------------------------------------------------------------------------
 # The documents
 
 COMMANDS = {"sgan_mnist.py", "evaluate_classifier.py", "discriminator_variants.py", "-m sgan.tuned", "-m sgan.studies",

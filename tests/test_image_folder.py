@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from sgan.data import folders as image_folder
-from sgan.runs import device, memory
+from sgan.runs import device
 from sgan.runs.command import InputError
 from sgan.data.dataset import default_labels, load_real_samples
 
@@ -324,22 +324,6 @@ def test_animations_are_said(folder):
     data = load_real_samples(str(folder))
     assert (data.train_images[:3, 0, 0] == RED).all()
     assert data.notes[0].startswith("2 of the files hold several pictures, of which the first is used")
-
-
-def test_images_that_do_not_fit_into_memory_are_not_read(folder, monkeypatch):
-    monkeypatch.setattr(memory, "available_memory", lambda: 4 * 100 * 100 * 3)
-    save_classes(folder)
-    assert len(load_real_samples(str(folder), (50, 50)).train_images) == 4
-    monkeypatch.setattr(image_folder, "open_picture", None)
-    assert "GB of memory" in refusal(folder, image_size=(100, 100))
-
-
-def test_images_that_keep_their_size_do_not_fit_into_memory_either(folder, monkeypatch):
-    save_classes(folder, size=(64, 64))
-    monkeypatch.setattr(memory, "available_memory", lambda: 2 * 4 * 64 * 64 * 3)
-    assert load_real_samples(str(folder)).train_images.shape == (4, 64, 64, 3)
-    monkeypatch.setattr(memory, "available_memory", lambda: 2 * 4 * 64 * 64 * 3 - 1)
-    assert "GB of memory" in refusal(folder)
 
 
 def test_names_that_are_no_unicode(folder, capsys):

@@ -6,7 +6,6 @@ import zipfile
 import numpy as np
 import pytest
 
-from sgan.runs import memory
 from sgan.runs.command import InputError
 from sgan.data.dataset import default_labels, load_real_samples
 
@@ -252,12 +251,6 @@ def nothing_is_unpacked(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("unpacked")
     monkeypatch.setattr(np.lib.format, "read_array", refuse)
-
-
-def test_a_file_larger_than_memory_is_not_unpacked(read, nothing_is_unpacked, monkeypatch):
-    monkeypatch.setattr(memory, "available_memory", lambda: 2500)
-    with pytest.raises(InputError, match="need 0.0 GB of memory"):
-        read()
 
 
 def test_few_of_many_unknown_arrays_are_named(read):

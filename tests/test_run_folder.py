@@ -22,8 +22,8 @@ from sgan.data.dataset import load_real_samples
 from sgan.models.evaluation import accuracy
 from sgan.runs import files
 from sgan.runs.command import InputError
-from sgan.runs.run_folder import RunFolder
-from sgan_mnist import main
+from sgan.runs.run_folder import open_run
+from sgan_mnist import Settings, main
 
 SMALL = ("--batch-size", "10", "--steps-per-epoch", "2", "--labels", "20", "--print-every", "1")
 
@@ -57,9 +57,9 @@ def change_state(run, change):
 def assert_same_state(run, other):
     """The states of two runs are equal, bit for bit, and so are their histories, except for the seconds."""
     with np.load(run / "state.npz") as ours, np.load(other / "state.npz") as theirs:
-        names = [sorted(set(each.files) - {"run"}) for each in (ours, theirs)]  # numbered within a process
-        assert len(names[0]) == len(names[1]) > 50
-        assert [a for a, b in zip(*names) if ours[a].tobytes() != theirs[b].tobytes()] == []
+        names = set(ours.files) - {"run"}
+        assert names == set(theirs.files) - {"run"} and len(names) > 50
+        assert [name for name in names if ours[name].tobytes() != theirs[name].tobytes()] == []
     histories = [[{**row, "seconds": 0} for row in read_history(each)] for each in (run, other)]
     assert histories[0] == histories[1]
 
@@ -178,17 +178,17 @@ def test_a_folder_belongs_to_one_process_and_an_interrupted_run_says_how_to_go_o
 
 
 def test_a_folder_is_held_once_and_let_go(tmp_path):
-    path = tmp_path / "new" / "run"
+    path = tmp_path / "run"
+    options = {"out": str(path), "resume": False}
     for _ in range(2):
-        with RunFolder(path).claimed():
-            with pytest.raises(InputError, match="another process"), RunFolder(path).claimed():
+        with open_run(Settings, options):
+            with pytest.raises(InputError, match="another process"), open_run(Settings, options):
                 pytest.fail("held twice")
-        assert not path.parent.exists()  # nothing was saved
-    path.mkdir(parents=True)
-    with RunFolder(path).claimed():
+        assert not path.exists()  # nothing was saved
+    with open_run(Settings, options):
         (path / "mine").write_text("")
     assert (path / "mine").exists()
-    with pytest.raises(InputError, match="is not a folder"), RunFolder(path / "mine").claimed():
+    with pytest.raises(FileExistsError), open_run(Settings, {"out": str(path / "mine"), "resume": False}):
         pytest.fail("held")
 
 
@@ -211,22 +211,16 @@ def test_a_folder_that_is_removed_during_the_run_ends_it(small_digits, tmp_path,
 
 def test_a_run_that_diverges_stops_at_once_and_keeps_its_files(copied_run):
     def make_infinite(arrays, record):
-        kernel = next(name for name in arrays if "conv_2/kernel" in name and "adam" not in name.lower())
+        kernel = next(name for name in arrays if arrays[name].shape == (3, 3, 128, 128))
         arrays[kernel] = np.full_like(arrays[kernel], np.inf)  # as after a step that was too long
 
     change_state(copied_run, make_infinite)
     before = bytes_of(copied_run)
-    with pytest.raises(FloatingPointError, match=r"diverged: c_loss is nan at step 7 \(epoch 4\); the files of the "
-                                                 "last finished epoch are kept; try a smaller .*, with another --out"):
+    with pytest.raises(FloatingPointError, match=r"diverged: c_loss is nan at step 7 \(epoch 4\); try a smaller"):
         resume(copied_run, "--epochs", "5")
     after = bytes_of(copied_run)
     assert all(before[name] == after[name] for name in before if name.endswith((".h5", ".csv")))
     assert before.keys() == after.keys()
-
-
-def test_a_run_that_diverges_in_its_first_epoch_has_no_files_to_speak_of(small_digits, tmp_path):
-    with pytest.raises(FloatingPointError, match=r"\(epoch 1\); try a smaller --learning-rate, with another --out"):
-        main(["--data", str(small_digits), "--out", str(tmp_path / "run"), "--learning-rate", "1e9", *SMALL])
 
 
 # Other people's images
@@ -333,8 +327,7 @@ def of_an_earlier_version(arrays, record):
 
 
 def of_other_networks(arrays, record):
-    name = next(name for name in arrays if name.endswith("kernel"))
-    arrays[name] = arrays[name].astype("float64")
+    arrays["arr_0"] = arrays["arr_0"].astype("float64")
 
 
 def of_other_rows(arrays, record):

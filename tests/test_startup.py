@@ -16,19 +16,17 @@ from sgan.runs.command import InputError
 from sgan.studies import development, pack, study
 
 SMALL = ("--batch-size", "10", "--steps-per-epoch", "1", "--labels", "20", "--epochs", "1")
-no_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is held back without fork")
 
 
 def run_program(program):
     """Run lines of Python after the import of `quiet_stderr`: (exit status, standard error)."""
-    lines = "import os, signal, sys\nfrom sgan.runs.startup import quiet_stderr\n" + program
+    lines = "import os, sys\nfrom sgan.runs.startup import quiet_stderr\n" + program
     ended = subprocess.run([sys.executable, "-c", lines], cwd=ROOT, env=USERS_ENVIRONMENT, text=True, timeout=60,
-                           capture_output=True, start_new_session=True)
+                           capture_output=True)
     return ended.returncode, ended.stderr
 
 
-@no_fork
-def test_lines_on_standard_error_are_not_shown_where_all_goes_well():
+def test_lines_on_standard_error_are_not_shown_if_all_goes_well():
     status, errors = run_program("""
 with quiet_stderr():
     print("of Python", file=sys.stderr)
@@ -39,41 +37,17 @@ os.write(2, b"C++ afterwards\\n")
     assert (status, errors) == (0, "afterwards\nC++ afterwards\n")
 
 
-@no_fork
 @pytest.mark.parametrize("failure, status, message", [
-    ("raise ZeroDivisionError('wrong')", 1, "ZeroDivisionError: wrong"),
-    ("import nothing_of_this_name", 1, "Traceback"), ("sys.exit(3)", 3, ""), ("os._exit(4)", 4, ""),
-    ("os.abort()", -signal.SIGABRT, ""), ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL, ""),
+    ("raise ZeroDivisionError('wrong')", 1, "ZeroDivisionError: wrong"), ("sys.exit(3)", 3, ""),
 ])
-def test_lines_held_back_are_shown_where_it_fails(failure, status, message):
+def test_lines_held_back_are_shown_if_it_fails(failure, status, message):
     ended, errors = run_program(f"""
 with quiet_stderr():
-    os.write(2, b"a line of C++\\n" * 10000)  # more than a pipe holds
+    os.write(2, b"a line of C++\\n" * 10000)
     {failure}
 """)
     assert ended == status
     assert errors.startswith("a line of C++\n" * 10000) and message in errors[140_000:]
-
-
-@no_fork
-@pytest.mark.parametrize("slow", [False, True])  # a busy machine may start the keeper of the lines late
-def test_ctrl_c_shows_one_line_instead(slow):
-    status, errors = run_program(f"""
-import time
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-fork = os.fork
-def fork_and_start_late():
-    child = fork()
-    if not child:
-        time.sleep(0.5)
-    return child
-if {slow}:
-    os.fork = fork_and_start_late
-with quiet_stderr():
-    os.write(2, b"a line of C++\\n" * {100 if slow else 10_000})  # more than a pipe holds would wait for the keeper
-    os.killpg(0, signal.SIGINT)
-""")
-    assert (status, errors) == (-signal.SIGINT, "interrupted\n")
 
 
 def with_keras(folder, content):
@@ -94,24 +68,21 @@ raise ImportError("no such library")
     assert ended.stderr.endswith("ImportError: no such library\n")
 
 
-@no_fork
 def test_ctrl_c_during_the_import_is_no_traceback(tmp_path):
     environment = with_keras(tmp_path, "print('importing', flush=True)\nimport time\ntime.sleep(600)")
     process = subprocess.Popen([sys.executable, "sgan_mnist.py"], cwd=ROOT, env=environment, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout.readline() == "importing\n"
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to both processes
+    process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
-    assert (process.returncode, output, errors) == (-signal.SIGINT, "", "interrupted\n")
+    assert (process.returncode, output, errors) == (-signal.SIGINT, "", "")
 
 
-@no_fork
 def test_tensorflow_says_nothing_at_the_start_even_where_it_logs_everything(run_script):
     status, output, errors = run_script("sgan_mnist.py", "--help", TF_CPP_MIN_LOG_LEVEL="0")
     assert (status, errors) == (0, []) and "--label-seed" in output
 
 
-# --------------------------------------------------------------------------------------------------------------
 # Unusual starts
 
 
@@ -152,29 +123,17 @@ os._exit(0)
 
 
 @pytest.mark.parametrize("settings", [
-    "[]", '{"floatx": "float7"}', '{"image_data_format": 3}', '{"nnx_enabled": true}',  # which needs another package
-    pytest.param(100_000 * "[", id="nested"), pytest.param("{" + 2**20 * " " + "}", id="large"), "a folder", "a pipe",
-])
+    "[]", '{"floatx": "float7"}', pytest.param(100_000 * "[", id="nested"), "a folder"])
 def test_settings_that_keras_cannot_use_are_named(run_script, tmp_path, settings):
     path = tmp_path / "keras.json"
     if settings == "a folder":
         path.mkdir()
-    elif settings == "a pipe":
-        if not hasattr(os, "mkfifo"):
-            pytest.skip("Windows has no such pipes")
-        os.mkfifo(path)
     else:
         path.write_text(settings)
     status, output, errors = run_script("sgan_mnist.py", "--help", KERAS_HOME=str(tmp_path))
     assert (status, output) == (2, "")
     (line,) = errors
-    assert line.startswith(f"{tmp_path / 'keras.json'}: Keras cannot use these settings (")
-
-
-def test_another_setting_that_stops_the_import_is_not_blamed_on_keras(run_script):
-    status, output, (line,) = run_script("sgan_mnist.py", "--help", MPLBACKEND="foo")
-    assert (status, output) == (2, "")
-    assert line.startswith("TensorFlow and Keras cannot be imported: ") and "'foo'" in line and "keras.json" not in line
+    assert line.startswith("Keras cannot be imported: ") and line.endswith(f"keras.json in {tmp_path}")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="for a shell of Unix")
@@ -207,17 +166,6 @@ def test_a_full_standard_output_is_one_line(arguments):
     ended = subprocess.run(command, cwd=ROOT, env=USERS_ENVIRONMENT, text=True, stderr=subprocess.PIPE)
     (line,) = ended.stderr.splitlines()
     assert ended.returncode == 2 and line.endswith("No space left on device: standard output")
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="for a shell of Unix")
-def test_a_limit_on_file_sizes_is_one_line(small_digits, tmp_path):
-    command = ["sh", "-c", 'ulimit -f 3000; exec "$@"', "sh", sys.executable, "sgan_mnist.py", "--data", small_digits,
-               "--out", tmp_path / "run", *SMALL]
-    ended = subprocess.run(command, cwd=ROOT, env=USERS_ENVIRONMENT, text=True, capture_output=True)
-    assert ended.returncode == 2
-    assert ended.stderr == f"sgan_mnist.py: File too large: {tmp_path / 'run' / 'state.npz'}\n"
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
 
 
 @pytest.mark.slow

@@ -17,7 +17,6 @@ from PIL import Image
 
 from sgan.runs.command import InputError, warn, printable, with_progress
 from sgan.runs.device import available_cores
-from sgan.runs.memory import check_memory
 from sgan.data.npz import MIN_SIZE, find_twins, may_mean_no_label
 from sgan.data.pictures import fit, open_picture, to_grey_or_rgb
 
@@ -168,7 +167,6 @@ def read_pictures(path, files, size, channels):
     """
     read = functools.partial(read_image, size=size, channels=channels)
     images, rows, all_grey, more = [], [], True, []
-    check_memory(path, 2 * len(files) * np.prod((*(size or DEFAULT_SIZE), channels or 3), dtype=float))
     n_threads = min(available_cores(), THREADS)  # decoding leaves Python to other threads
     with warnings.catch_warnings(), ThreadPool(n_threads) as pool:
         warnings.simplefilter("ignore")  # in all threads: open_picture's own block ends in any order
@@ -178,8 +176,6 @@ def read_pictures(path, files, size, channels):
                 warn(result)
                 continue
             image, grey, first_of_many = result
-            if not images:
-                check_memory(path, 2 * len(files) * image.size)  # if all have the first one's own size
             images.append(image)
             rows.append(row)
             all_grey &= grey

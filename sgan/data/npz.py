@@ -14,7 +14,6 @@ import numpy as np
 
 from sgan.runs.command import InputError, printable
 from sgan.runs.files import first_line, is_text, regular_file
-from sgan.runs.memory import check_memory
 
 UNLABELLED = ("x_unlabelled", "x_unlabeled")
 MIN_SIZE = 8  # pixels, of height and width
@@ -81,7 +80,6 @@ def read_arrays(path):
                     shapes[key] = shape_in_header(key, file, members[key].file_size)
             for key in keys:
                 check_shape(path, key, shapes)
-            check_memory(path, 2 * sum(members[key].file_size for key in keys))  # TensorFlow has a copy
             arrays = {}
             for key in keys:
                 with archive.open(members[key]) as file:

@@ -27,7 +27,7 @@ from sgan.runs.command import InputError, printable, run_command
 from sgan.runs.options import ArgumentParser, add_options, option
 from sgan.data.dataset import DataSettings, default_labels
 from sgan.models.evaluation import predict_classes
-from sgan.runs.device import memory_errors_in_one_line, set_up_device
+from sgan.runs.device import set_up_device
 from sgan.runs.fit import fit, in_words
 from sgan.tuned import TunedSettings, TunedSGAN, ingredients_of
 from sgan_mnist import select_supervised_samples
@@ -137,7 +137,6 @@ def table(labels, class_names, right):
     return lines
 
 
-@memory_errors_in_one_line()
 def main(argv=None):
     """Make the ten trainings and print a table and the verdict."""
     parser = ArgumentParser(prog=OwnDataSettings.COMMAND, description=OwnDataSettings.__doc__)
