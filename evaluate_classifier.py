@@ -22,6 +22,7 @@ if __name__ == "__main__":
 import numpy as np
 from matplotlib.figure import Figure
 
+from sgan.data.classes import match_classes
 from sgan.data.dataset import load_real_samples
 from sgan.models.classify import classify, find_pictures, how_to_read
 from sgan.models.evaluation import predict_classes
@@ -67,16 +68,6 @@ def data_source(path, run_id=None):
     return source
 
 
-def class_names(path, about, data):
-    """The K names by the model's file or by the data, whose labels may be numbers. InputError where they differ."""
-    numbers = tuple(map(str, range(data.n_classes)))
-    named = [names for names in (tuple(about["classes"]) if about else numbers, data.class_names) if names != numbers]
-    if len(set(named)) > 1:
-        differ = next(pair for pair in zip(*named) if pair[0] != pair[1])
-        raise InputError(printable(f"{path}: has other classes than {data.name}: {differ[0]!r}, not {differ[1]!r}"))
-    return named[0] if named else numbers
-
-
 def confusion_matrix(model, images, labels):
     """Count (K, K): row, the label; column, the prediction. Images without a label (-1) are left out."""
     known, n_classes = np.flatnonzero(labels >= 0), model.output_shape[1]
@@ -100,11 +91,11 @@ def evaluate(path, model, data, about=None):
     expected, shape, n_classes = model.input_shape[1:], data.train_images.shape[1:], model.output_shape[1]
     if expected != shape:
         raise InputError(f"{path}: takes images of {expected}, but those of {data.name} are {shape}")
-    if n_classes != data.n_classes:
-        raise InputError(f"{path}: has {n_classes} classes, but {data.name} has {data.n_classes}")
-    names = [printable(name) for name in class_names(path, about, data)]
+    names = about["classes"] if about else [str(k) for k in range(n_classes)]
+    outputs = np.append(match_classes(path, names, data.name, data.class_names), -1)  # -1 stays "no label"
+    names = [printable(name) for name in names]
     for name, counted, images, labels in data.sets():
-        confusion, title = confusion_matrix(model, images, labels), counted
+        confusion, title = confusion_matrix(model, images, outputs[labels]), counted
         n_known = confusion.sum()
         partly = ", some of them trained on" if name == "train" else ""
         over = f" ({n_known:,} labelled images{partly})" if n_known < len(labels) else ""

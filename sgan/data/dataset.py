@@ -24,6 +24,8 @@ import numpy as np
 from sgan.runs.command import InputError, printable
 from sgan.runs.options import at_least, option
 from sgan.runs.files import expand, regular_file
+from sgan.data.classes import listed
+from sgan.data.copies import count_copies, find_originals
 from sgan.data.folders import read_folder
 from sgan.data.npz import MIN_SIZE, read_npz
 from sgan.data.synthetic import draw_digits
@@ -111,15 +113,18 @@ class Dataset(NamedTuple):
         return 1 + max(int(y.max()) for y in (self.train_labels, self.test_labels) if y is not None)
 
     def set_apart(self, rows, validation_rows):
-        """The Dataset of a run that is trained on the labelled images `rows`: without its validation images."""
+        """The Dataset of a run that is trained on the labelled images `rows`: without its validation images, and
+        without images that are identical to one of these."""
         known = np.flatnonzero(self.train_labels >= 0)
         title = (f"the {len(rows)} labelled images it is trained on"
                  if len(known) == len(rows) + len(validation_rows) else self.train_title)
         if not len(validation_rows):
             return self._replace(train_title=title)
+        originals = find_originals(self.train_images)
+        held_out = np.flatnonzero(np.isin(originals, originals[validation_rows]))
         return self._replace(
-            train_images=np.delete(self.train_images, validation_rows, axis=0),
-            train_labels=np.delete(self.train_labels, validation_rows), train_title=title,
+            train_images=np.delete(self.train_images, held_out, axis=0),
+            train_labels=np.delete(self.train_labels, held_out), train_title=title,
             validation_images=self.train_images[validation_rows], validation_labels=self.train_labels[validation_rows])
 
     def sets(self):
@@ -266,11 +271,10 @@ def load_own(path, image_size=None, channels=None):
         raise InputError(f"no such file: {path} (the data are auto, mnist, synthetic, a folder or an .npz file)")
     else:
         data = Dataset(str(path), **read_npz(path))
-    names = data.class_names
-    if names != tuple(map(str, range(len(names)))):
-        listed = names if len(names) <= 10 else (*names[:3], "...", names[-1])
-        data = data._replace(notes=(*data.notes, printable(f"the {len(names)} classes are {', '.join(listed)}")))
-    return data
+    notes, names = [*data.notes, *count_copies(*data[1:5])], data.class_names
+    if os.path.isdir(path) or names != tuple(map(str, range(len(names)))):
+        notes.append(f"the {len(names)} classes are {listed(names)}")
+    return data._replace(notes=tuple(notes))
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -282,12 +286,14 @@ def default_labels(dataset):
     return "all" if is_folder(dataset.name) or -1 in dataset.train_labels else 100
 
 
-def split_validation(rows, labels, share, seed):
+def split_validation(rows, dataset, share, seed):
     """Set a share of the labelled images apart for validation, at random, of each class at least one and never all.
 
+    Identical images count as one, and stay together.
+
     Args:
-        rows: (n,) ascending numbers of the images that keep their labels.
-        labels: (N,) integers, 0..K-1, or -1; those of the rows are classes.
+        rows: (n,) ascending numbers of the training images that keep their labels.
+        dataset: a `Dataset`.
         share: from 0 to below 1; 0 draws no random number.
         seed: the label seed.
 
@@ -295,17 +301,19 @@ def split_validation(rows, labels, share, seed):
         (rows to train on, rows to validate with), each ascending.
 
     Raises:
-        InputError: a class has one labelled image.
+        InputError: a class has only one labelled image, or copies of one.
     """
     if not share:
         return rows, rows[:0]
+    labels, originals = dataset.train_labels[rows], find_originals(dataset.train_images[rows])
     random, validation = np.random.default_rng((seed, 2)), []
-    for k in np.unique(labels[rows]):
-        of_class = rows[labels[rows] == k]
+    for k in np.unique(labels):
+        of_class = np.flatnonzero((labels == k) & (originals == np.arange(len(rows))))
         if len(of_class) < 2:
-            raise InputError(f"--validation-split {share}: class {k} has only one labelled image, which cannot both be "
-                             "trained on and validate; label more of it, or choose more --labels")
+            raise InputError(f"--validation-split {share}: class {printable(dataset.class_names[k])} has only one "
+                             "labelled image (copies do not count), which cannot both be trained on and validate; "
+                             "label more of it, or choose more --labels")
         n = np.clip(round(share * len(of_class)), 1, len(of_class) - 1)
         validation.append(random.choice(of_class, n, replace=False))
-    validation = np.sort(np.concatenate(validation))
-    return np.setdiff1d(rows, validation), validation
+    validates = np.isin(originals, np.concatenate(validation))
+    return rows[~validates], rows[validates]

@@ -17,7 +17,8 @@ from PIL import Image
 
 from sgan.runs.command import InputError, warn, printable, with_progress
 from sgan.runs.device import available_cores
-from sgan.data.npz import MIN_SIZE, find_twins, may_mean_no_label
+from sgan.data.classes import compared, may_mean_no_label, refuse_twins, sort_classes
+from sgan.data.npz import MIN_SIZE
 from sgan.data.pictures import fit, open_picture, to_grey_or_rgb
 
 LARGEST_OWN_SIZE = 64  # pixels, of height and width: up to here pictures that all have one size keep it
@@ -50,11 +51,11 @@ def read_folder(path, size=None, channels=None):
     nothing, test_classes = sub_folders(test) if test else ([], {})
     check_classes(train, classes, test, nothing, test_classes)
 
-    number = {name: label for label, name in enumerate(classes)}
-    files = [(file, number[name]) for name in classes for file in classes[name]]
+    number = {compared(name): label for label, name in enumerate(classes)}
+    files = [(file, number[compared(name)]) for name in classes for file in classes[name]]
     files += [(file, -1) for file in unlabelled]
     n_train = len(files)
-    files += [(file, number[name]) for name in test_classes for file in test_classes[name]]
+    files += [(file, number[compared(name)]) for name in test_classes for file in test_classes[name]]
 
     for name, own in classes.items():
         if not own:
@@ -62,8 +63,8 @@ def read_folder(path, size=None, channels=None):
     images, rows, notes = read_pictures(path, [file for file, _ in files], size, channels)
     labels = np.array([files[row][1] for row in rows], np.int64)
     n_train = np.searchsorted(rows, n_train)  # without those that could not be read
-    for name in classes:
-        if number[name] not in labels[:n_train]:
+    for label, name in enumerate(classes):
+        if label not in labels[:n_train]:
             raise InputError(f"{train / name}: a class without a readable picture")
     data = {"train_images": images[:n_train], "train_labels": labels[:n_train]}
     if test:
@@ -134,10 +135,8 @@ def sub_folders(folder):
                              "'unlabelled' if it does")
         else:
             classes[sub_folder.name] = files
-    if twins := find_twins(classes):
-        raise InputError(f"{folder}: has the classes {twins}, which differ in blanks or in how an accent is stored: "
-                         "put their pictures into one folder")
-    return unlabelled, classes
+    refuse_twins(folder, classes)
+    return unlabelled, {name: classes[name] for name in sort_classes(classes)}
 
 
 def check_classes(train, classes, test, unlabelled_test, test_classes):
@@ -146,8 +145,9 @@ def check_classes(train, classes, test, unlabelled_test, test_classes):
         raise InputError(f"{train}: no class folders; put the pictures of each class into a sub-folder of its own")
     if len(classes) < 2:
         raise InputError(f"{train}: the only class is {[*classes][0]}; a classifier needs at least 2 classes")
+    known = {compared(name) for name in classes}
     for name in test_classes:
-        if name not in classes:
+        if compared(name) not in known:
             raise InputError(f"{test / name}: a class that {train} does not have cannot be learned")
     if unlabelled_test:
         raise InputError(f"{unlabelled_test[0].parent}: the test set needs labels; move it into {train}")

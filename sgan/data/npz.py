@@ -7,18 +7,16 @@
 Every interpretation that is not plain is said in a line; where two are possible, the file is refused.
 """
 
-import unicodedata
 import zipfile
 
 import numpy as np
 
 from sgan.runs.command import InputError, printable
 from sgan.runs.files import first_line, is_text, regular_file
+from sgan.data.classes import compared, listed, may_mean_no_label, refuse_twins, sort_classes
 
 UNLABELLED = ("x_unlabelled", "x_unlabeled")
 MIN_SIZE = 8  # pixels, of height and width
-# Refused as names of classes: they may stand for "no label".
-NOT_A_CLASS = ("", "-1", "-1.0", "nan", "none", "unlabelled", "unlabeled")
 
 
 def read_npz(path):
@@ -60,7 +58,7 @@ def read_npz(path):
     if "x_test" in images:
         data["test_images"] = images["x_test"]
         data["test_labels"] = number_classes(path, "y_test", labels["y_test"], classes)
-    return {**data, "class_names": tuple(map(str, classes)), "notes": tuple(map(printable, notes))}
+    return {**data, "class_names": tuple(classes), "notes": tuple(map(printable, notes))}
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -247,44 +245,25 @@ def one_number_or_name_each(path, key, labels):
 
 
 def find_classes(path, labels):
-    """The distinct labels of the training set, ascending, without -1. Raises InputError for less than two."""
-    classes = np.unique(labels)
-    if classes.dtype.kind != "U":
-        if classes.tolist() == [-1, 1]:
-            raise InputError(f"{path}: y_train holds only -1 and 1: if these are two classes, save them as 0 and 1; if "
-                             "-1 means no label, there is one class, and a classifier needs at least 2")
-        classes = classes[classes != -1]
-    if len(classes) < 2:
-        raise InputError(f"{path}: the only class is {printable(classes[0])}; a classifier needs at least 2 classes")
-    if twins := find_twins(map(str, classes)):
-        raise InputError(f"{path}: y_train holds {twins}, which differ in blanks or in how an accent is stored: name "
-                         "the class in one way")
-    return classes
-
-
-def may_mean_no_label(name):
-    """Whether a string that names a class may stand for "no label"."""
-    return name.strip().lower() in NOT_A_CLASS
-
-
-def find_twins(names):
-    """Two of the names of classes that look the same, in words, or None."""
-    seen = {}
-    for name in names:
-        twin = seen.setdefault(unicodedata.normalize("NFC", name).strip(), name)
-        if twin != name:
-            return f"{ascii(twin)} and {ascii(name)}"
-    return None
+    """The names of the classes in the labels of the training set, in their order. Raises InputError for less than two.
+    """
+    values = np.unique(labels)
+    if values.tolist() == [-1, 1]:
+        raise InputError(f"{path}: y_train holds only -1 and 1: if these are two classes, save them as 0 and 1; if "
+                         "-1 means no label, there is one class, and a classifier needs at least 2")
+    names = [str(value) for value in values if value != -1]
+    if len(names) < 2:
+        raise InputError(f"{path}: the only class is {printable(names[0])}; a classifier needs at least 2 classes")
+    refuse_twins(f"{path}: y_train", names)
+    return sort_classes(names)
 
 
 def number_classes(path, key, labels, classes):
     """Labels (N,) as the numbers of their classes, int64, or -1. Raises InputError for one that is no class."""
-    if (labels.dtype.kind == "U") != (classes.dtype.kind == "U"):
-        raise InputError(f"{path}: the labels of y_train and {key} must both be numbers or both be names")
-    known = np.isin(labels, classes)
-    if labels.dtype.kind != "U":
-        known |= labels == -1
-    if not known.all():
-        raise InputError(f"{path}: {key} holds the label {printable(labels[~known][0])}, which y_train does not have: "
-                         "a class without training images cannot be learned")
-    return np.where(np.isin(labels, classes), np.searchsorted(classes, labels), -1)
+    numbers = {"-1": -1, **{compared(name): number for number, name in enumerate(classes)}}
+    values, places = np.unique(labels, return_inverse=True)
+    for value in values:
+        if compared(str(value)) not in numbers:
+            raise InputError(f"{path}: {key} holds the label {printable(value)}, which y_train does not have (its "
+                             f"classes are {listed(classes)}): a class without training images cannot be learned")
+    return np.array([numbers[compared(str(value))] for value in values])[places]

@@ -179,7 +179,7 @@ class RunFolder:
         Raises:
             InputError: the run was begun on other images or with other rows.
         """
-        rows, validation_rows = split_validation(rows, dataset.train_labels, self.settings.validation_split,
+        rows, validation_rows = split_validation(rows, dataset, self.settings.validation_split,
                                                  self.settings.label_seed)
         chosen = {"label_indices": rows.tolist(), "validation_indices": validation_rows.tolist()}
         data = {"source": dataset.name, "fingerprint": dataset.fingerprint(), "warning": dataset.warning}

@@ -25,6 +25,7 @@ import numpy as np
 
 from sgan.runs.command import InputError, printable, run_command
 from sgan.runs.options import ArgumentParser, add_options, option
+from sgan.data.copies import find_originals
 from sgan.data.dataset import DataSettings, default_labels
 from sgan.models.evaluation import predict_classes
 from sgan.runs.device import set_up_device
@@ -51,10 +52,11 @@ class OwnDataSettings(DataSettings):
     COMMAND: ClassVar = "python -m sgan.studies.own_data"
 
 
-def make_folds(labels, seed):
-    """Share labelled images out to FOLDS folds, each class as evenly as possible.
+def make_folds(images, labels, seed):
+    """Share labelled images out to FOLDS folds, each class as evenly as possible, identical images to the same.
 
     Args:
+        images: uint8 (n, H, W, C).
         labels: (n,) class numbers.
         seed: of the order in which the images of a class are shared out.
 
@@ -64,14 +66,16 @@ def make_folds(labels, seed):
     Raises:
         InputError: fewer images than folds, or a class with a single image, which could not be trained on.
     """
-    classes, counts = np.unique(labels, return_counts=True)
-    if len(labels) < FOLDS or counts.min() < 2:
+    originals = find_originals(images)
+    distinct = np.unique(originals)
+    counts = np.bincount(labels[distinct], minlength=labels.max() + 1)
+    if len(distinct) < FOLDS or counts.min() < 2:
         raise InputError(f"{FOLDS} folds need at least {FOLDS} labelled images and two of each class, but class "
-                         f"{classes[counts.argmin()]} has {counts.min()}; label more of it, or see --labels")
-    by_class = np.lexsort((np.random.default_rng((seed, FOLDS)).permutation(len(labels)), labels))
+                         f"{counts.argmin()} has {counts.min()}, copies left out; label more of it, or see --labels")
+    shuffled = np.random.default_rng((seed, FOLDS)).permutation(len(distinct))
     folds = np.empty(len(labels), int)
-    folds[by_class] = np.arange(len(labels)) % FOLDS
-    return folds
+    folds[distinct[np.lexsort((shuffled, labels[distinct]))]] = np.arange(len(distinct)) % FOLDS
+    return folds[originals]
 
 
 def train_and_predict(tuned, dataset, rows, held_out):
@@ -147,7 +151,7 @@ def main(argv=None):
     number = settings.labels or default_labels(dataset)
     rows = select_supervised_samples(dataset.train_labels, number, dataset.n_classes, settings.label_seed)
     labels = dataset.train_labels[rows]
-    folds = make_folds(labels, settings.seed)
+    folds = make_folds(dataset.train_images[rows], labels, settings.seed)
     for note in dataset.notes:
         print(f"Data: {note}")
     print(f"Data: {dataset.name}, {len(dataset.train_images):,} training images, {len(rows):,} of them with their "

@@ -1,6 +1,6 @@
 """sgan/data/dataset.py: options, MNIST and its fallback, fingerprints, validation. No network is touched.
 
-What an .npz file may hold is in test_npz_file.py, what a folder in test_image_folder.py.
+What an .npz file may hold is in test_npz.py, what a folder in test_folders.py, copies are in test_copies.py.
 """
 
 import hashlib
@@ -268,32 +268,35 @@ def test_images_are_the_same_however_they_are_stored(saved):
 
 
 LABELS = np.array([-1, *np.arange(10)] * 30)
+LABELLED = Dataset("x.npz", np.random.default_rng(0).integers(0, 256, (330, 8, 8, 1), np.uint8), LABELS,
+                   class_names=("cat", *"123456789"))
 
 
 def test_validation_takes_its_share_of_each_class():
     rows = np.sort(np.concatenate([np.flatnonzero(LABELS == k)[5:15] for k in range(10)]))
-    train, validation = split_validation(rows, LABELS, 0.2, seed=0)
+    train, validation = split_validation(rows, LABELLED, 0.2, seed=0)
     assert len(train) == 80 and len(validation) == 20
     assert np.array_equal(np.sort(np.concatenate([train, validation])), rows)
     assert (np.diff(train) > 0).all() and (np.diff(validation) > 0).all()
     assert np.bincount(LABELS[validation]).tolist() == [2] * 10
-    again, other = (split_validation(rows, LABELS, 0.2, seed)[1] for seed in (0, 1))
+    again, other = (split_validation(rows, LABELLED, 0.2, seed)[1] for seed in (0, 1))
     assert np.array_equal(again, validation) and not np.array_equal(other, validation)
+    assert validation[:10].tolist() == [56, 59, 61, 69, 70, 71, 79, 84, 87, 90]
 
 
 @pytest.mark.parametrize("share, count", [(0.01, 1), (0.99, 4), (0.5, 2)])
 def test_at_least_one_and_never_all_of_a_class(share, count):
     rows = np.concatenate([np.flatnonzero(LABELS == k)[:5] for k in (0, 3)])
-    assert np.bincount(LABELS[split_validation(np.sort(rows), LABELS, share, 0)[1]]).tolist() == [count, 0, 0, count]
+    assert np.bincount(LABELS[split_validation(np.sort(rows), LABELLED, share, 0)[1]]).tolist() == [count, 0, 0, count]
 
 
 def test_a_class_of_one_labelled_image_is_refused():
     rows = np.array([1, 2, 13])
-    with pytest.raises(InputError, match="--validation-split 0.2: class 0 has only one labelled image"):
-        split_validation(rows, LABELS, 0.2, 0)
+    with pytest.raises(InputError, match="--validation-split 0.2: class cat has only one labelled image"):
+        split_validation(rows, LABELLED, 0.2, 0)
 
 
 def test_no_validation_draws_no_random_number(monkeypatch):
     monkeypatch.setattr(np.random, "default_rng", None)
-    train, validation = split_validation(np.array([1, 2, 13]), LABELS, 0.0, 0)
+    train, validation = split_validation(np.array([1, 2, 13]), LABELLED, 0.0, 0)
     assert train.tolist() == [1, 2, 13] and len(validation) == 0

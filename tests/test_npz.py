@@ -62,11 +62,6 @@ def test_labels_from_a_larger_start_are_names(read, start):
     assert data.notes == (f"the 3 classes are {start}, {start + 1}, {start + 2}",)
 
 
-def test_many_classes_are_listed_shortly(read):
-    data = read(y_train=np.arange(12) + 1, x_test=None, y_test=None)
-    assert data.notes == ("the 12 classes are 1, 2, 3, ..., 12",)
-
-
 def test_labels_that_do_not_occur_are_no_classes(read):
     data = read(y_train=np.array([0, 5, 9] * 4), y_test=np.array([9, 5, 0, -1, 9, 9]))
     assert same(data) and data.class_names == ("0", "5", "9") and data.test_labels.tolist() == [2, 1, 0, -1, 2, 2]
@@ -98,7 +93,7 @@ def test_minus_one_is_no_label(read):
 
 @pytest.mark.parametrize("changes, message", [
     ({"y_test": np.array([0, 1, 2, 3, 0, 1])}, "y_test holds the label 3, which y_train does not have"),
-    ({"y_test": np.array(list("012012"))}, "both be numbers or both be names"),
+    ({"y_test": np.array(list("abcabc"))}, r"label a, which y_train does not have \(its classes are 0, 1, 2\)"),
     ({"y_train": np.array([-1, 1] * 6)}, "two classes, save them as 0 and 1; if -1 means no label"),
     ({"y_train": np.array([0, 1, -2] * 4)}, "y_train holds -2"),
     ({"y_train": np.array(["cat", "dog", ""] * 4)}, "the label '', which may be a class or mean 'no label'"),
@@ -108,8 +103,6 @@ def test_minus_one_is_no_label(read):
     ({"y_train": np.array(["0", "1", " -1 "] * 4)}, "the label ' -1 ', which may be"),
     ({"y_train": np.array(["cat", "dog", "nan"] * 4)}, "the label 'nan', which may be"),  # what pandas makes of none
     ({"y_train": np.array(["cat", "dog", "None"] * 4)}, "the label 'None', which may be"),
-    ({"y_train": np.array(["cat", "dog", "cat "] * 4)}, "'cat' and 'cat ', which differ in blanks or"),
-    ({"y_train": np.array(["\xe4", "b", "a\u0308"] * 4)}, r"y_train holds 'a\\u0308' and '\\xe4', which differ in"),
     ({"y_train": np.array([b"\xff", b"a"] * 6)}, "not UTF-8"),
     ({"y_train": np.array(["\ud800", "a"] * 6)}, r"the label '\\ud800', which is no text"),
     ({"y_train": np.eye(12, 3)}, r"shape \(12, 3\), but is not one-hot"),
@@ -182,14 +175,14 @@ def test_dark_images_are_said(read):
 @pytest.mark.parametrize("n_channels", [1, 3, 4])
 def test_channels_first(read, n_channels):
     images = RANDOM.integers(0, 256, (12, 32, 30, n_channels), np.uint8)
-    data = read(x_train=np.moveaxis(images, 3, 1), x_test=images[:6])
+    data = read(x_train=np.moveaxis(images, 3, 1), x_test=255 - images[:6])
     assert data.train_images.shape == (12, 32, 30, n_channels) and same(data, images)
     assert data.train_images.flags.c_contiguous
     assert data.notes == (f"x_train: the channels come first, the images are 32x30 with {n_channels} of them",)
 
 
 def test_channels_last_stay(read):
-    assert read(x_train=COLOUR, x_test=COLOUR[:6]).notes == ()
+    assert read(x_train=COLOUR, x_test=255 - COLOUR[:6]).notes == ()
 
 
 def test_unlabelled_images_come_last(read):

@@ -1,0 +1,102 @@
+"""Identical images are counted, and stay on one side of every split."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sgan.data.copies import count_copies, find_originals
+from sgan.data.dataset import Dataset, load_real_samples, split_validation
+from sgan.runs.command import InputError
+from sgan.studies.own_data import make_folds
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
+LABELS = np.arange(40) % 2
+
+
+def of(images, labels):
+    """A Dataset of two classes."""
+    return Dataset("x.npz", images, np.array(labels), class_names=("cat", "dog"))
+
+
+def test_each_image_is_the_original_or_a_copy_of_it():
+    assert find_originals(IMAGES).tolist() == [*range(40)]
+    assert find_originals(IMAGES[[3, 1, 3]], IMAGES[[1, 2, 2, 3]]).tolist() == [0, 1, 0, 1, 4, 4, 0]
+    changed = IMAGES[:2].copy()
+    changed[0, 7, 7, 0] ^= 1
+    assert find_originals(IMAGES[:2], changed).tolist() == [0, 1, 2, 1]
+    assert find_originals(np.asfortranarray(IMAGES), IMAGES)[40:].tolist() == [*range(40)]
+
+
+def test_no_line_without_copies():
+    assert count_copies(IMAGES, LABELS) == [] == count_copies(IMAGES[:20], LABELS[:20], IMAGES[20:], LABELS[20:])
+
+
+def test_copies_are_counted_within_and_between_the_sets_and_classes():
+    rows = [0, 1, 2, 0, 0, 1, 3]
+    labels = [0, 1, 0, 0, 0, 0, 1]
+    same, other = "labelled images that are copies of others, kept together by --validation-split", "other labels"
+    assert count_copies(IMAGES[rows], np.array(labels)) == [f"{same}: 3 of 7", f"images whose copies have {other}: 1"]
+    unlabelled = np.array([0, 1, 0, 0, 0, -1, -1])
+    said = "unlabelled images that are copies of others: 1 of 2"
+    assert count_copies(IMAGES[rows], unlabelled) == [f"{same}: 2 of 5", said]
+    test = IMAGES[[8, 9, 9, 3, 1]], np.array([0, 0, 0, 1, 0])
+    assert count_copies(IMAGES[[0, 1, 2, 3]], np.array([0, 1, 0, -1]), *test) == [
+        "test images that are copies of others: 1 of 5", "test images that are training images, too: 2 of 5",
+        f"images whose copies have {other}: 1"]
+
+
+def test_copies_are_said_when_data_are_loaded(tmp_path):
+    np.savez(tmp_path / "x.npz", x_train=IMAGES[:30], y_train=LABELS[:30], x_test=IMAGES[25:], y_test=LABELS[25:])
+    assert load_real_samples(str(tmp_path / "x.npz")).notes == ("test images that are training images, too: 5 of 15",)
+    for i in range(20):
+        (tmp_path / "x" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        for name in f"{i}.png", f"{i} (1).png":
+            Image.fromarray(IMAGES[i, ..., 0]).save(tmp_path / "x" / "ab"[i % 2] / name)
+    notes = load_real_samples(str(tmp_path / "x")).notes
+    assert any("copies of others" in note and "20 of 40" in note for note in notes)
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Splits
+
+
+def test_copies_stay_on_one_side_of_the_validation_split():
+    twice = of(np.concatenate([IMAGES, IMAGES[::-1]]), [*LABELS, *LABELS[::-1]])
+    for seed in range(5):
+        rows, validation = split_validation(np.arange(80), twice, 0.2, seed)
+        assert np.array_equal(np.sort([*rows, *validation]), np.arange(80))
+        sides = [{image.tobytes() for image in twice.train_images[side]} for side in (rows, validation)]
+        assert not sides[0] & sides[1] and [len(side) for side in sides] == [32, 8]
+        assert np.bincount(twice.train_labels[validation]).tolist() == [8, 8]
+
+
+def test_copies_in_another_class_stay_together_too_and_each_class_is_on_both_sides():
+    data = of(np.concatenate([IMAGES, IMAGES]), [*LABELS, *1 - LABELS])
+    rows, validation = split_validation(np.arange(80), data, 0.3, 0)
+    assert len(validation) == 24 and np.array_equal(np.sort(validation % 40)[::2], np.sort(validation % 40)[1::2])
+    assert {*data.train_labels[rows]} == {*data.train_labels[validation]} == {0, 1}
+
+
+@pytest.mark.parametrize("rows, labels", [([0, 0, 1, 2], [0, 0, 1, 1]), ([1, 2, 1, 2], [1, 1, 0, 0])])
+def test_a_class_of_copies_has_nothing_to_validate_with(rows, labels):
+    with pytest.raises(InputError, match="class cat has only one labelled image"):
+        split_validation(np.arange(4), of(IMAGES[rows], labels), 0.5, 0)
+
+
+def test_copies_of_validation_images_are_not_trained_on_even_without_labels():
+    data = of(np.concatenate([IMAGES, IMAGES[:10]]), [*LABELS, *[-1] * 10])
+    rows, validation = split_validation(np.arange(40), data, 0.2, 0)
+    run = data.set_apart(rows, validation)
+    assert not np.isin(find_originals(run.validation_images, run.train_images)[8:], np.arange(8)).any()
+    assert len(run.train_images) == 50 - 8 - (validation < 10).sum() and len(run.validation_images) == 8
+    assert len(run.train_labels) == len(run.train_images)
+
+
+def test_folds_keep_copies_together():
+    twice, labels = np.concatenate([IMAGES, IMAGES[:30]]), np.concatenate([LABELS, 1 - LABELS[:30]])
+    folds = make_folds(twice, labels, seed=0)
+    assert np.array_equal(folds[:30], folds[40:])
+    assert np.array_equal(folds[:40], make_folds(IMAGES, LABELS, seed=0))
+    assert np.bincount(folds[:40]).tolist() == [8] * 5
+    with pytest.raises(InputError, match="two of each class"):
+        make_folds(IMAGES[[0, 1, 2, 3, 4, 5, 5]], np.array([0, 0, 0, 0, 0, 1, 1]), seed=0)
