@@ -1,7 +1,7 @@
 """Four ways to build the discriminator of a GAN; three of them are a classifier as well.
 
     python discriminator_variants.py [--out runs/variants]
-    python discriminator_variants.py --compare [--epochs N] [--splits K] [--jobs N] [--data ...]
+    python discriminator_variants.py --compare [--steps N] [--splits K] [--jobs N] [--data ...]
 
 A semi-supervised GAN asks its discriminator two questions: is this image real, and which class is it? Both answers are
 read from the same features, so that one may help the other; results/README.md measures whether it does (with 100
@@ -9,16 +9,11 @@ labels and 1,200 steps: in the stacked one yes, in the other two no). This scrip
 which answers the first question only, and three that answer both. It prints what each is made of, shows that what they
 share is really shared, and draws them. VARIANTS holds the three as trainings; sgan_mnist.py trains the stacked one.
 
-The pictures need the Python package pydot and Graphviz; everything else works without them.
+The drawings need the Python package pydot and Graphviz; everything else works without them.
 """
 
+import itertools
 import math
-import os
-import shutil
-import signal
-import subprocess
-import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +26,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from sgan.runs.command import InputError, run_command
+from sgan.runs.command import run_command
 from sgan.runs.options import ArgumentParser
 from sgan.runs.files import expand, first_line, atomic_write
 from sgan_mnist import (
@@ -151,7 +146,7 @@ class Variant(NamedTuple):
     title: str
     explanation: str
     heads: dict  # what the head answers, "real" or "class" -> its model
-    pictures: dict  # file name -> the model drawn in it
+    drawings: dict  # file name -> the model drawn in it
 
 
 def compiled(model, loss):
@@ -248,54 +243,41 @@ def print_variant(variant):
     print("    " + variant.explanation.replace("\n", "\n    "))
     for name, model in variant.heads.items():
         print(f"    output   {name}: (n, {model.output_shape[1]}), loss {model.loss}")
-    total = count_weights(*variant.heads.values())
-    if len(variant.heads) == 1:
-        print(f"    weights  {total:,}")
-        print("    sharing  none: there is only one head")
-        return
-    real, classes = (count_weights(head) for head in (variant.heads["real"], variant.heads["class"]))
-    print(f"    weights  {total:,}: {real + classes - total:,} shared, {total - classes:,} only in real, "
-          f"{total - real:,} only in class")
-    for updated, other in (("real", "class"), ("class", "real")):
+    weights, total = map(count_weights, variant.heads.values()), count_weights(*variant.heads.values())
+    print(f"    weights  {total:,}, of which the heads share {sum(weights) - total:,}")
+    for updated, other in itertools.permutations(variant.heads, 2):
         change = change_of_other_head(variant.heads, updated)
         print(f"    sharing  one update through {updated} changed output {other} by up to {change:.5f}")
 
 
 def draw(variants, folder):
-    """Write the variants' pictures into `folder`, or say in one line what to install for that."""
+    """Write the variants' drawings into `folder`, or say in one line what they need."""
     try:
         for variant in variants:
-            for file_name, model in variant.pictures.items():
+            for file_name, model in variant.drawings.items():
                 with atomic_write(Path(folder) / file_name) as path:
                     keras.utils.plot_model(model, path, show_shapes=True, show_layer_names=True)
-    except (ImportError, AssertionError) as error:  # Keras': no pydot, or no dot; pydot's: a dot that fails
-        if find_spec("pydot") and shutil.which("dot"):
-            raise InputError(f"dot, which draws the pictures, fails: {first_line(error)}") from None
-        print(
-            "\nNo pictures: they need pydot (pip install pydot) and Graphviz "
-            "(apt install graphviz, brew install graphviz or winget install graphviz)."
-        )
-    else:
-        print(f"\nPictures written to {folder}")
+        print(f"\nDrawings written to {folder}")
+    except (ImportError, AssertionError) as error:  # no pydot; no dot, or one that fails
+        print(f"\nNo drawings ({first_line(error)}): they need pydot (pip install pydot) and Graphviz (apt install "
+              "graphviz, brew install graphviz or winget install graphviz).")
 
 
 def main(argv=None):
     """Explain and draw the variants, or compare them, as the command line says."""
     parser = ArgumentParser(description="Build, explain and draw four discriminators for a GAN.")
     parser.add_argument("--out", type=expand, metavar="FOLDER",
-                        help="for pictures of the networks (default: runs/variants)")
-    parser.add_argument("--compare", action="store_true", help="train the three, and the classifier supervised "
-                        "only, and compare them: python -m sgan.studies variants, whose options it takes ([--epochs N] "
-                        "[--splits K] [--jobs N] [--data D] [--results FOLDER] ...)")
+                        help="for drawings of the networks (default: runs/variants)")
+    parser.add_argument("--compare", action="store_true", help="train the three, and the classifier supervised only, "
+                        "and compare them; takes the options of python -m sgan.studies ([--steps N] [--splits K] "
+                        "[--jobs N] [--data D] [--results FOLDER] ...)")
     args, others = parser.parse_known_args(argv)
     if args.compare:
         if args.out:
-            parser.error("--out: is for the pictures of the networks; with --compare it is --results")
-        paths = str(Path(__file__).parent), os.environ.get("PYTHONPATH")  # whatever folder this was started in
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the study, which says how to go on
-        study = [sys.executable, "-m", "sgan.studies", "variants", *others]
-        sys.exit(subprocess.run(study, env=environment).returncode)
+            parser.error("--out: is for the drawings of the networks; with --compare it is --results")
+        from sgan.studies.study import main as compare  # here, as the studies import this script for its VARIANTS
+        compare(["variants", *others])
+        return
     if others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
 

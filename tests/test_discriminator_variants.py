@@ -1,8 +1,6 @@
 """discriminator_variants.py: shapes, weights and losses, what the heads share, the updates of each, the command."""
 
-import os
 import shutil
-import sys
 from pathlib import Path
 
 import keras
@@ -17,14 +15,8 @@ from sgan.runs.command import InputError
 from sgan.runs.files import save_model
 from sgan_mnist import Settings, custom_activation
 
-PICTURES = [
-    "discriminator1_plot.png",
-    "discriminator2_plot.png",
-    "discriminator_plot.png",
-    "multioutput_discriminator_plot.png",
-    "stacked_discriminator1_plot.png",
-    "stacked_discriminator2_plot.png",
-]
+DRAWINGS = ["discriminator1_plot.png", "discriminator2_plot.png", "discriminator_plot.png",
+            "multioutput_discriminator_plot.png", "stacked_discriminator1_plot.png", "stacked_discriminator2_plot.png"]
 BACKBONE = 296_448  # three convolutions: 1,280 + 2 * 147,584
 TWO_HEADED = pytest.mark.parametrize("number", [1, 2, 3])
 
@@ -88,12 +80,10 @@ def test_outputs_are_probabilities_of_the_right_shape(variants):
 
 def test_other_image_shapes_and_numbers_of_classes():
     shape, images = (20, 12, 3), noise(2, (20, 12, 3))
-    d_model, c_model = dv.define_shared_discriminators(shape, n_classes=4)
-    real, classes = dv.define_multi_output_discriminator(shape, n_classes=4)(images)
-    assert predict(dv.define_standard_discriminator(shape), images).shape == (2, 1)
-    assert predict(d_model, images).shape == (2, 1)
-    assert predict(c_model, images).shape == (2, 4)
-    assert (tuple(real.shape), tuple(classes.shape)) == ((2, 1), (2, 5))
+    outputs = [dv.define_standard_discriminator(shape)(images)]
+    outputs += [model(images) for model in dv.define_shared_discriminators(shape, n_classes=4)]
+    outputs += dv.define_multi_output_discriminator(shape, n_classes=4)(images)
+    assert [tuple(output.shape) for output in outputs] == [(2, 1), (2, 1), (2, 4), (2, 1), (2, 5)]
 
 
 def test_every_model_is_compiled_with_an_adam_of_its_own(variants):
@@ -106,44 +96,12 @@ def test_every_model_is_compiled_with_an_adam_of_its_own(variants):
         assert (settings["beta_1"], settings["beta_2"]) == (0.5, 0.999)
 
 
-def test_multi_output_loss_is_the_plain_sum_of_both():
-    model = make("multi-output", (28, 28, 1)).model
-    assert model.output_names == ["real", "class"]
-    images = noise()
-    real_target, class_target = np.array([[1], [1], [1], [0], [0]]), np.array([3, 7, 10, 10, 10])
-    real, classes = (output.astype("float64") for output in values(model(images, training=False)))
-    binary = -np.mean(real_target * np.log(real) + (1 - real_target) * np.log(1 - real))
-    categorical = -np.mean(np.log(classes[np.arange(5), class_target]))
-    losses = model.test_on_batch(images, [real_target, class_target], return_dict=True)
-    assert losses["loss"] == pytest.approx(binary + categorical, rel=1e-5)
-    assert losses["real_loss"] == pytest.approx(binary, rel=1e-5)
-    assert losses["class_loss"] == pytest.approx(categorical, rel=1e-5)
-
-
 def test_heads_of_the_multi_output_model_are_its_outputs(variants):
-    heads, pictures = variants[2].heads, variants[2].pictures
-    model = pictures["multioutput_discriminator_plot.png"]
+    heads, (model,) = variants[2].heads, variants[2].drawings.values()
     real, classes = model(noise(), training=False)
     np.testing.assert_array_equal(predict(heads["real"], noise()), real)
     np.testing.assert_array_equal(predict(heads["class"], noise()), classes)
-    assert {head.loss for head in heads.values()} == {dv.REAL_LOSS, dv.CLASS_LOSS}
-    assert heads["class"].loss == dv.CLASS_LOSS
-    head_weights = {id(weight) for head in heads.values() for weight in head.weights}
-    assert head_weights == {id(weight) for weight in model.weights}
-
-
-@TWO_HEADED
-def test_the_backbone_is_the_same_objects_in_both_heads(variants, number):
-    real, classes = variants[number].heads["real"], variants[number].heads["class"]
-    kernels = [[w for w in head.weights if len(w.shape) == 4] for head in (real, classes)]
-    assert [len(k) for k in kernels] == [3, 3]
-    assert all(a is b for a, b in zip(*kernels, strict=True))
-    own = [[tuple(w.shape) for w in only_in(*pair)] for pair in ((real, classes), (classes, real))]
-    assert own == {
-        1: [[(2048, 1), (1,)], [(2048, 10), (10,)]],
-        2: [[(2048, 1), (1,)], [(2048, 11), (11,)]],
-        3: [[], []],
-    }[number]
+    assert (heads["real"].loss, heads["class"].loss) == (dv.REAL_LOSS, dv.CLASS_LOSS)
 
 
 @TWO_HEADED
@@ -244,21 +202,22 @@ def test_each_update_moves_exactly_the_right_weights(name):
 
 
 def test_multi_output_update_is_the_plain_sum_on_the_stated_targets():
-    """Labelled images carry (1, class), unlabelled ones (1, K), generated ones (0, K): as `train_on_batch` has it."""
+    """Labelled images carry (1, class), unlabelled ones (1, K), generated ones (0, K): as `train_on_batch` has it, and
+    the loss is that of NumPy."""
     sgan, plain = make("multi-output", dropout=False), make("multi-output", dropout=False).model
     plain.set_weights(sgan.model.get_weights())
     labelled, labels, unlabelled, fake_noise, _ = batch = batches()
     fake = np.array(sgan.g_model(fake_noise, training=False))
-    ones, unknown = np.ones((4, 1)), np.full(4, 10)
-    losses = []
-    for images, targets in ((labelled, [ones, labels]), (unlabelled, [ones, unknown]), (fake, [0 * ones, unknown])):
-        plain.reset_metrics()
-        losses.append(plain.train_on_batch(np.array(images), [np.array(each) for each in targets])[0])
+    unknown, losses = np.full(4, 10), []
+    for images, is_real, classes in ((labelled, 1, labels), (unlabelled, 1, unknown), (fake, 0, unknown)):
+        real, probabilities = (output.astype("float64") for output in values(plain(images)))
+        losses.append(-np.log(real if is_real else 1 - real).mean() - np.log(probabilities[range(4), classes]).mean())
+        plain.train_on_batch(np.array(images), [np.full((4, 1), is_real), np.array(classes)])
 
     metrics = sgan.update(*batch)
 
     for name, loss in zip(("c_loss", "d_loss_real", "d_loss_fake"), losses):
-        assert float(metrics[name]) == pytest.approx(float(loss), rel=1e-4), name
+        assert float(metrics[name]) == pytest.approx(loss, rel=1e-4), name
     for ours, theirs in zip(sgan.model.weights, plain.weights):
         np.testing.assert_allclose(ours, theirs, atol=1e-5, err_msg=ours.path)
 
@@ -308,82 +267,51 @@ def test_command_without_graphviz_says_what_to_install(tmp_path, run_script):
     empty.mkdir()
     status, output, errors = run_script("discriminator_variants.py", cwd=tmp_path, PATH=str(empty))
     assert (status, errors) == (0, [])
-    lines = output.splitlines()
     for number in ("298,497", "318,987", "321,036", "316,938", "296,448", "0.99998487"):
         assert number in output
+    lines = output.splitlines()
     assert sum("sharing  one update" in line for line in lines) == 6
-    assert "pip install pydot" in lines[-1]
-    assert "apt install graphviz" in lines[-1]
-    assert sum("pydot" in line for line in lines) == 1
+    assert "pip install pydot" in lines[-1] and "apt install graphviz" in lines[-1]
     assert not list(tmp_path.rglob("*.png"))
 
 
-def test_a_dot_that_fails_is_not_called_missing(tmp_path, monkeypatch, variants):
-    def failing(*_, **__):
-        raise AssertionError("dot returned code: 1")
-    monkeypatch.setattr(dv.keras.utils, "plot_model", failing)
-    monkeypatch.setattr(dv, "find_spec", lambda name: name)
-    monkeypatch.setattr(dv.shutil, "which", lambda name: name)
-    with pytest.raises(InputError, match="dot, which draws the pictures, fails: dot returned code: 1"):
-        dv.draw(variants, tmp_path)
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.slow
-def test_compare_starts_the_study_of_the_variants_from_wherever_it_is_called(tmp_path, run_script, digits_file):
-    """It is python -m sgan.studies variants; a relative --data stays relative to the user's folder."""
-    shutil.copy(digits_file, tmp_path / "mine.npz")
-    options = ["--epochs", 1, "--splits", 3, "--data", "mine.npz", "--list"]
-    status, output, errors = run_script("discriminator_variants.py", "--compare", *options, cwd=tmp_path)
-    assert (status, errors) == (0, [])
-    assert output == run_script("-m sgan.studies", "variants", *options)[1]
-    lines = output.splitlines()
+def test_compare_is_the_study_of_the_variants(tmp_path, monkeypatch, capsys, digits_file):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(digits_file, "mine.npz")
+    dv.main(["--compare", "--steps", "600", "--splits", "3", "--data", "mine.npz", "--list"])
+    lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 12 and sum("--method supervised-only" in line for line in lines) == 3
     assert sum("--variant multi-output" in line and "--steps 600" in line for line in lines) == 3
     assert all("--data mine.npz" in line for line in lines)
     # --table looks into the data: there are such images here, but no runs on them.
-    status, output, errors = run_script("discriminator_variants.py", "--compare", "--data", "mine.npz", "--table",
-                                        "--results", "none", cwd=tmp_path)
-    assert status == 2 and len(errors) == 1 and "no run of the study 'variants'" in errors[0]
-    assert os.listdir(tmp_path) == ["mine.npz"]
+    with pytest.raises(InputError, match="no run of the study 'variants'"):
+        dv.main(["--compare", "--data", "mine.npz", "--table", "--results", "none"])
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.npz"]
 
 
 def test_options_of_the_study_need_compare():
-    for wrong in ["--epochs", "1"], ["--compare", "--out", "x"]:
+    for wrong in ["--steps", "1"], ["--compare", "--out", "x"]:
         with pytest.raises(InputError, match=wrong[-2]):
             dv.main(wrong)
 
 
-def test_out_that_cannot_be_written_is_one_line_and_status_2(tmp_path, monkeypatch, variants, capsys):
-    (tmp_path / "file").write_text("not a folder")
-    monkeypatch.setattr(dv, "build_variants", lambda: variants[:1])
-    out = str(tmp_path / "file" / "pictures")
-    monkeypatch.setattr(sys, "argv", ["discriminator_variants.py", "--out", out])
-    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)  # as where a script is run by its path
-    with pytest.raises(SystemExit) as stop:
-        dv.run_command(dv.main)
-    assert stop.value.code == 2
-    error = capsys.readouterr().err.strip()
-    assert error.startswith("discriminator_variants.py: ")
-    assert "\n" not in error
-
-
-def test_a_picture_that_fails_half_way_leaves_nothing(tmp_path, monkeypatch, variants, capsys):
+@pytest.mark.parametrize("error", [AssertionError("dot returned code: 1"), ImportError("no pydot")])
+def test_a_drawing_that_fails_half_way_leaves_nothing(tmp_path, monkeypatch, variants, capsys, error):
     def failing(model, to_file, **options):
-        Path(to_file).write_bytes(b"half a picture")
-        raise AssertionError("dot failed")
+        Path(to_file).write_bytes(b"half a drawing")
+        raise error
 
     monkeypatch.setattr(keras.utils, "plot_model", failing)
     dv.draw(variants, tmp_path / "out")
-    assert "Graphviz" in capsys.readouterr().out
+    assert f"No drawings ({error}): they need pydot" in capsys.readouterr().out
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_six_pictures(tmp_path, variants):
-    pytest.importorskip("pydot", reason="the pictures need pydot")
+def test_six_drawings(tmp_path, variants):
+    pytest.importorskip("pydot", reason="the drawings need pydot")
     if not shutil.which("dot"):
-        pytest.skip("the pictures need Graphviz's program dot")
+        pytest.skip("the drawings need Graphviz's program dot")
     dv.draw(variants, tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == PICTURES
-    for name in PICTURES:
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == DRAWINGS
+    for name in DRAWINGS:
         assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")

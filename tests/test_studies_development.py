@@ -1,67 +1,71 @@
-"""sgan/studies/development.py and long_tail.py: data sets made from others."""
+"""sgan/studies/development.py: data made of other data."""
 
 import numpy as np
 import pytest
 
 from sgan.runs.command import InputError
-from sgan.studies import development, long_tail
+from sgan.studies import development
+
+IMAGES = np.arange(40 * 64, dtype=np.uint8).reshape(40, 8, 8)
+
+
+def pairs(images, labels):
+    """Images with their labels, in an order that does not depend on theirs."""
+    return sorted((image.tobytes(), label) for image, label in zip(images.reshape(len(images), -1), labels))
+
+
+def made(path, *arguments):
+    """What the command writes."""
+    development.main([str(path), *map(str, arguments)])
+    with np.load(path) as arrays:
+        return dict(arrays)
 
 
 def test_development_images_are_training_images_split_in_two(small_digits, tmp_path):
-    command = [str(tmp_path / "development.npz"), "--data", str(small_digits)]
-    development.main(command)
-    with np.load(small_digits) as whole, np.load(tmp_path / "development.npz") as split:
-        assert len(split["x_test"]) == len(whole["x_train"]) - len(whole["x_train"]) * 5 // 6
-        pairs = [sorted((image.tobytes(), label) for image, label in zip(images, labels)) for images, labels in (
-            (whole["x_train"].reshape(-1, 8, 8), whole["y_train"]),
-            (np.concatenate([split["x_train"], split["x_test"]]).reshape(-1, 8, 8),
-             np.concatenate([split["y_train"], split["y_test"]])))]
-    assert pairs[0] == pairs[1]
-    with pytest.raises(InputError, match="is there already"):
-        development.main(command)
-    with pytest.raises(InputError, match="must end in .npz"):
-        development.main([str(tmp_path / "split"), "--data", str(small_digits)])
-
-
-def test_data_of_which_nothing_is_left_to_train_or_to_measure_on_are_refused(tmp_path):
-    held_out = np.random.default_rng(development.SPLIT_SEED).permutation(30)[25:]
-    rare, unknown = np.zeros(30, int), np.arange(30) % 2
-    rare[held_out[0]], unknown[held_out] = 1, -1
-    for labels, said in (rare, "none is left of class 1 to train on"), (unknown, "none is left to measure on"):
-        np.savez(tmp_path / "few.npz", x_train=np.arange(30 * 64, dtype=np.uint8).reshape(30, 8, 8), y_train=labels)
-        with pytest.raises(InputError, match=said):
-            development.main([str(tmp_path / "development.npz"), "--data", str(tmp_path / "few.npz")])
-    assert not (tmp_path / "development.npz").exists()
+    split, whole = made(tmp_path / "development.npz", "--data", small_digits), np.load(small_digits)
+    n = len(whole["x_train"])
+    assert len(split["x_train"]) == n * 5 // 6 and len(split["x_test"]) == n - n * 5 // 6
+    parts = [pairs(split[f"x_{part}"], split[f"y_{part}"]) for part in ("train", "test")]
+    assert sorted([*parts[0], *parts[1]]) == pairs(whole["x_train"], whole["y_train"])
 
 
 def test_a_long_tail_has_all_of_the_first_class_and_a_tenth_of_the_last(small_digits, tmp_path):
-    long_tail.main([str(tmp_path / "tail.npz"), "--data", str(small_digits)])
-    with np.load(small_digits) as whole, np.load(tmp_path / "tail.npz") as tail:
-        before, after = np.bincount(whole["y_train"]), np.bincount(tail["y_train"])
-        assert (after == np.round(before * 10 ** (-np.arange(10) / 9))).all() and after[0] == before[0]
-        known = {(image.tobytes(), label) for image, label in zip(whole["x_train"].reshape(-1, 8, 8), whole["y_train"])}
-        assert {(image.tobytes(), label) for image, label in zip(tail["x_train"].reshape(-1, 8, 8), tail["y_train"])
-                } <= known
-        assert (tail["x_test"].reshape(whole["x_test"].shape) == whole["x_test"]).all()
+    tail, whole = made(tmp_path / "tail.npz", "--long-tail", "--data", small_digits), np.load(small_digits)
+    before, after = np.bincount(whole["y_train"]), np.bincount(tail["y_train"])
+    assert (after == np.round(before * 10 ** (-np.arange(10) / 9))).all() and after[0] == before[0]
+    assert {*pairs(tail["x_train"], tail["y_train"])} <= {*pairs(whole["x_train"], whole["y_train"])}
+    assert pairs(tail["x_test"], tail["y_test"]) == pairs(whole["x_test"], whole["y_test"])
 
 
 def test_a_long_tail_keeps_an_image_of_the_smallest_class(tmp_path):
-    images, labels = np.arange(40 * 64, dtype=np.uint8).reshape(40, 8, 8), np.arange(40) // 36
-    np.savez(tmp_path / "few.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
-    long_tail.main([str(tmp_path / "tail.npz"), "--data", str(tmp_path / "few.npz")])
-    with np.load(tmp_path / "tail.npz") as tail:
-        assert np.bincount(tail["y_train"]).tolist() == [36, 1]
+    labels = np.arange(40) // 36
+    np.savez(tmp_path / "few.npz", x_train=IMAGES, y_train=labels, x_test=IMAGES, y_test=labels)
+    tail = made(tmp_path / "tail.npz", "--long-tail", "--data", tmp_path / "few.npz")
+    assert np.bincount(tail["y_train"]).tolist() == [36, 1]
 
 
-@pytest.mark.parametrize("arrays, data, said", [
-    ((), "own.npz", "has no test set"), (("x_test", "y_test", "x_unlabelled"), "own.npz", "has images without labels"),
-    ((), "auto", "--data auto: may or may not be MNIST"),
+RARE, UNKNOWN = np.zeros(40, int), np.arange(40) % 2
+held_out = np.random.default_rng(development.SEED).permutation(40)[33:]
+RARE[held_out[0]], UNKNOWN[held_out] = 1, -1
+
+
+@pytest.mark.parametrize("labels, arguments, said", [
+    (RARE, [], "too few labelled images"), (UNKNOWN, [], "too few labelled images"),
+    (np.arange(40) % 2, ["--long-tail"], "a long tail needs a test set"),
+    (UNKNOWN, ["--long-tail"], "a long tail needs a test set, and the label of every training image"),
+    (RARE, ["--data", "auto"], "--data auto: may or may not be MNIST"),
 ])
-def test_data_that_have_no_long_tail_are_refused(tmp_path, monkeypatch, arrays, data, said):
-    monkeypatch.chdir(tmp_path)
-    images = np.arange(40 * 64, dtype=np.uint8).reshape(40, 8, 8)
-    others = {"x_test": images, "y_test": np.arange(40) % 2, "x_unlabelled": images}
-    np.savez("own.npz", x_train=images, y_train=np.arange(40) % 2, **{name: others[name] for name in arrays})
+def test_data_that_do_not_do_are_refused(tmp_path, labels, arguments, said):
+    with_test = {"x_test": IMAGES, "y_test": np.arange(40) % 2} if labels is UNKNOWN and arguments else {}
+    np.savez(tmp_path / "own.npz", x_train=IMAGES, y_train=labels, **with_test)
     with pytest.raises(InputError, match=said):
-        long_tail.main(["tail.npz", "--data", data])
-    assert not (tmp_path / "tail.npz").exists()
+        development.main([str(tmp_path / "made.npz"), "--data", str(tmp_path / "own.npz"), *arguments])
+    assert not (tmp_path / "made.npz").exists()
+
+
+def test_a_file_that_is_there_is_not_replaced(small_digits):
+    before = small_digits.read_bytes()
+    for name in small_digits, small_digits.with_suffix(".zip"):
+        with pytest.raises(InputError, match="must be a new file, and its name end in .npz"):
+            development.main([str(name), "--data", str(small_digits)])
+    assert small_digits.read_bytes() == before

@@ -1,8 +1,8 @@
-"""sgan/studies/study.py and workers.py: lists of runs, made side by side in processes of their own."""
+"""sgan/studies/study.py: lists of runs, what is made of them, the command; and the committed tables."""
 
-import json
+import csv
 import os
-import signal
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,87 +12,22 @@ import pytest
 from conftest import ROOT
 from helpers import hand_made
 
-from sgan.runs.command import InputError
 from sgan.data.dataset import MNIST_FINGERPRINT
-from sgan.studies import pack, study, workers
-from sgan.studies.results import new_path, read_results, write_result
+from sgan.runs.command import InputError
+from sgan.studies import study
+from sgan.studies.results import read_results, write_result
+from sgan.tuned import INGREDIENTS
 
-REAL_POPEN = subprocess.Popen
-
-
-def fake_command(run, results):
-    """Instead of training, write a hand-made result, or end without one for the label split 1."""
-    path = new_path(results, run.name, run.identity(MNIST_FINGERPRINT))
-    code = "import os, pathlib, sys; os.kill(os.getpid(), 9)"
-    if run.label_seed != 1:
-        code = ("import pathlib, sys; p = pathlib.Path(sys.argv[1]); p.parent.mkdir(exist_ok=True); "
-                "p.write_text(sys.argv[2]); print('made')")
-    return ["python", "-c", code, str(path), json.dumps(hand_made(run, 0.75))]
-
-
-def test_a_study_makes_what_is_missing_and_records_what_fails(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(workers, "command", fake_command)
-    arguments = ["article", "--splits", "3", "--labels", "100", "--jobs", "2", "--results", str(tmp_path)]
-    runs = study.make_runs("article", "mnist", splits=3)
-    write_result(tmp_path, hand_made(runs[0], 0.5))
-
-    with pytest.raises(SystemExit) as stop:
-        study.main(arguments)
-    assert stop.value.code == 1  # two runs failed
-    output = capsys.readouterr().out
-    assert "8 runs, 1 of them done already\n" in output and "FAILED" in output and "minutes left" in output
-    found = read_results(tmp_path)
-    results = [found[run.identity(MNIST_FINGERPRINT)] for run in runs]
-    assert [bool(result["error"]) for result in results] == [run.label_seed == 1 for run in runs]
-    assert results[0]["final"]["test_accuracy"] == 0.5 and results[1]["final"]["test_accuracy"] == 0.75
-    text = (tmp_path / "article.md").read_text()
-    assert text.count("- failed: article-") == 2 and "status -9" in text and "90.67" in text
-    command = f"`python -m sgan.studies article --results {tmp_path} --labels 100 --splits 3`"
-    assert f"{command}: 8 of 8 runs done, 2 of these failed" in text
-    assert (tmp_path / "article.png").read_bytes().startswith(b"\x89PNG")
-
-    for more, said in ([], "8 of them done already (2 failed"), (["--retry"], "6 of them done already\n"):
-        with pytest.raises(SystemExit):
-            study.main([*arguments, *more])
-        assert said in capsys.readouterr().out
-
-
-def test_a_study_on_other_images_of_the_same_name_makes_its_own(small_digits, small_dataset, tmp_path, monkeypatch):
-    np.savez(tmp_path / "small.npz", x_train=255 - small_dataset.train_images, y_train=small_dataset.train_labels,
-             x_test=small_dataset.test_images, y_test=small_dataset.test_labels)
-    made = []
-    monkeypatch.setattr(study.Workers, "work", lambda workers: made.append(workers.waiting))
-    runs = study.make_runs("article", str(small_digits), splits=1)
-    write_result(tmp_path, hand_made(runs[0], 0.5, small_dataset.fingerprint()))
-    options = ["--splits", "1", "--results", str(tmp_path), "--data"]
-    study.main(["article", *options, str(small_digits)])
-    with pytest.raises(InputError, match="no run of the study 'article' is done yet"):
-        study.main(["article", *options, str(tmp_path / "small.npz")])
-    assert [len(waiting) for waiting in made] == [len(runs) - 1, len(runs)]
-
-
-def test_runs_side_by_side_share_the_cores_unless_the_user_says_how_many_threads(tmp_path, monkeypatch):
-    names = "TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"
-    for name in names:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(workers, "available_cores", lambda: 6)
-    for jobs, threads in ((1, "6"), (2, "3"), (4, "1"), (9, "1")):
-        environment = workers.Workers([], "x", tmp_path, jobs).environment
-        assert [environment[name] for name in names] == [threads, threads]
-    monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    environment = workers.Workers([], "x", tmp_path, 2).environment
-    assert [environment[name] for name in names] == ["3", "5"]
+# --------------------------------------------------------------------------------------------------------------
+# The runs
 
 
 @pytest.mark.parametrize("arguments, complaint", [
-    (["article", "--presets", "tuned"], "--presets: tuned: choose among tutorial, article"),
+    (["article", "--presets", "tuned"], "--presets: invalid choice: 'tuned'"),
     (["article", "--unlabelled", "5"], "--unlabelled: the study 'article' has no such choice"),
-    (["default", "--epochs", "2"], "--epochs or --steps: the study 'default' has no such choice"),
-    (["article", "--epochs", "1", "--steps", "7"], "--steps: not allowed with argument --epochs"),
-    (["tuned", "--presets", "article"], "no such choice, only --labels, .*--epochs or --steps"),
+    (["default", "--steps", "2"], "--steps: the study 'default' has no such choice, only --splits"),
     (["article", "--splits", "0"], "--splits: 0: must be at least 1"),
-    (["article", "--splits", "2147483647"], "--splits 2147483647: must be at most 1,000"),
-    (["article", "--labels", "3,"], "--labels: '3,': must be numbers from 1 on, with commas between them"),
+    (["article", "--labels", "3,"], "--labels: invalid int value: '3,'"),
     (["other"], "invalid choice: 'other'"),
 ])
 def test_choices_that_a_study_does_not_have_are_refused(arguments, complaint):
@@ -100,63 +35,11 @@ def test_choices_that_a_study_does_not_have_are_refused(arguments, complaint):
         study.main([*arguments, "--list"])
 
 
-def test_a_study_that_cannot_be_made_stops_and_records_nothing(tmp_path, monkeypatch):
-    code = "import sys; print('run.py: no such file'); sys.exit(2)"
-    monkeypatch.setattr(workers, "command", lambda run, results: ["python", "-c", code])
-    with pytest.raises(InputError, match="no such file"):
-        study.main(["article", "--results", str(tmp_path)])
-    assert read_results(tmp_path) == {}
-
-
-def test_ctrl_c_stops_the_runs_and_says_how_to_go_on(tmp_path, monkeypatch):
-    asked, started = [], []
-
-    def slow(run, results):
-        if len(asked) == 2:
-            os.kill(os.getpid(), signal.SIGINT)
-        asked.append(run)
-        return ["python", "-c", "import time; time.sleep(60)"]
-
-    monkeypatch.setattr(workers, "command", slow)
-    monkeypatch.setattr(workers.subprocess, "Popen", lambda *a, **k: started.append(REAL_POPEN(*a, **k)) or started[-1])
-    with pytest.raises(KeyboardInterrupt, match="0 of 12 runs are done; the same command goes on"):
-        study.main(["article", "--jobs", "3", "--results", str(tmp_path)])
-    assert [process.poll() for process in started] == [-signal.SIGTERM] * 2
-    assert read_results(tmp_path) == {}
-
-
-def test_a_run_that_is_packed_while_the_study_goes_on_is_not_taken_for_a_failed_one(tmp_path, monkeypatch):
-    def done_elsewhere(run, results):
-        write_result(results, hand_made(run, 0.9))
-        pack.main(["--results", str(results)])
-        return ["python", "-c", "pass"]
-
-    monkeypatch.setattr(workers, "command", done_elsewhere)
-    study.main(["default", "--splits", "1", "--results", str(tmp_path)])
-    (result,) = read_results(tmp_path).values()
-    assert result["error"] is None and not list((tmp_path / "new").glob("*.json"))
-
-
-@pytest.mark.slow
-def test_listed_commands_run_and_the_study_then_finds_them_done(small_digits, tmp_path):
-    """As a job array would have it: every line of --list, then --table; after packing, too."""
-    options = ["supervised-only", "--presets", "article", "--labels", "20", "--splits", "1", "--steps", "3",
-               "--data", str(small_digits), "--results", str(tmp_path)]
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-
-    def output(command):
-        return subprocess.run(command, cwd=ROOT, env=environment, shell=True, text=True, capture_output=True,
-                              check=True, timeout=200).stdout
-
-    (line,) = output(f"python -m sgan.studies {' '.join(options)} --list").splitlines()
-    assert line.startswith("python -m sgan.studies.run ")
-    assert "written: " in output(line)
-    study.main([*options, "--table"])
-    assert "1 of 1 runs done" in (tmp_path / "supervised-only-small.md").read_text()
-    before = (tmp_path / "supervised-only-small.csv").read_bytes()
-    assert "packed: 1 new results" in output(f"python -m sgan.studies.pack --results {tmp_path}")
-    study.main([*options, "--table"])
-    assert (tmp_path / "supervised-only-small.csv").read_bytes() == before
+@pytest.mark.parametrize("name", study.STUDIES)
+def test_compared_runs_share_label_split_and_seed(name):
+    runs = study.make_runs(name, "mnist")
+    assert all(run.seed == (0 if run.label_seed == "first" else run.label_seed) for run in runs)
+    assert len({run.identity("x") for run in runs}) == len(runs) == len({run.name for run in runs})
 
 
 def test_the_study_of_labels_has_what_its_runs_are_compared_with():
@@ -168,15 +51,134 @@ def test_the_study_of_labels_has_what_its_runs_are_compared_with():
             ("sgan", 100, None, steps), ("sgan", 100, 500, steps))}
 
 
-@pytest.mark.parametrize("name", study.STUDIES)
-def test_compared_runs_share_label_split_and_seed(name):
-    runs = study.make_runs(name, "mnist")
-    assert all(run.seed == (0 if run.label_seed == "first" else run.label_seed) for run in runs)
-    assert len({run.identity("x") for run in runs}) == len(runs) == len({run.name for run in runs})
+def test_the_ablation_leaves_each_ingredient_out():
+    runs = study.make_runs("ablation", "mnist", splits=2)
+    assert {run.without for run in runs} == {"nothing", *INGREDIENTS}
+    assert {run.label_seed for run in runs} == {1110, 1111}
 
 
-def test_logs_of_tensorflow_are_not_what_a_run_said_last(tmp_path):
-    log = tmp_path / "run.log"
-    assert workers.last_line(log) == "starting"
-    log.write_text("step 5\nI0000 port.cc:153] oneDNN\nWARNING: absl::InitializeLog()\n\n")
-    assert workers.last_line(log) == "step 5"
+# --------------------------------------------------------------------------------------------------------------
+# What is made of them
+
+
+def test_tables_say_which_runs_failed_and_how_many_are_missing(tmp_path):
+    runs = study.make_runs("article", "mnist", splits=2)
+    results = [hand_made(run, 0.75) for run in runs]
+    results[1] = {**runs[1].result(MNIST_FINGERPRINT, error="diverged"), "final": None, "history": []}
+    study.write_tables("article", runs, [*results[:-1], None], tmp_path, "article --splits 2")
+    text = (tmp_path / "article.md").read_text()
+    assert text.startswith("# article\n\n| run |") and "\n## Beside the article's figures\n\n| test accuracy" in text
+    assert text.endswith("`python -m sgan.studies article --splits 2`: 5 of 6 runs, 1 failed; see results/README.md\n"
+                         f"- failed: {runs[1].name}: diverged\n")
+    with open(tmp_path / "article.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == [run.name for run in runs[:-1]]
+    assert rows[1]["error"] == "diverged" and rows[1]["test_accuracy"] == "" and rows[0]["test_accuracy"] == "0.75"
+    assert (tmp_path / "article.png").read_bytes().startswith(b"\x89PNG")
+    study.write_tables("article", runs[1:2], results[1:2], tmp_path, "")  # none but failed ones
+    assert "1 of 1 runs, 1 failed" in (tmp_path / "article.md").read_text()
+    with pytest.raises(InputError, match="no run of the study 'article' is done yet"):
+        study.write_tables("article", runs, [None] * len(runs), tmp_path, "")
+
+
+def test_tables_of_other_data_have_files_of_their_own_and_no_published_figures(tmp_path):
+    for name, published in (("tuned", "16.77"), ("article", "90.67"), ("default", "95.43")):
+        for fingerprint, title in ((MNIST_FINGERPRINT, name), ("another", f"{name}-letters")):
+            runs = study.make_runs(name, "some/letters.npz", splits=1)
+            study.write_tables(name, runs, [hand_made(run, 0.8, fingerprint) for run in runs], tmp_path, "")
+            text = (tmp_path / f"{title}.md").read_text()
+            assert text.startswith(f"# {title}\n") and (published in text) == (title == name)
+
+
+@pytest.fixture
+def committed(tmp_path, monkeypatch):
+    """A folder with a copy of the committed runs, results/runs/, as the current one."""
+    shutil.copytree(ROOT / "results" / "runs", tmp_path / "results" / "runs")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "results"
+
+
+@pytest.mark.parametrize("name", [
+    "variants", "article", "supervised-only", "labels", "default", "tuned", "ablation-development", "other-data-usps",
+    "other-data-long_tail", "other-data-pneumoniamnist", "other-data-cifar10", "labels_article",
+])
+def test_committed_tables_are_what_the_committed_runs_give(committed, monkeypatch, name):
+    """Those of the command below the table; of images that are not here, the fingerprint is in the runs."""
+    text = (ROOT / "results" / f"{name}.md").read_text()
+    rows = (ROOT / "results" / f"{name}.csv").read_text()
+    (fingerprint,) = {result["data"]["fingerprint"] for result in read_results(committed).values() if result["id"] in rows}
+    monkeypatch.setattr(study, "fingerprint_of", lambda data: fingerprint)
+    command = text.split("`python -m sgan.studies ")[1].split("`")[0]
+    study.main(command.split())
+    (path,) = committed.glob("*.csv")
+    assert path.read_text() == rows and path.stem == name.removesuffix("_article")
+    assert path.with_suffix(".md").read_text() == text.replace(f"# {name}", f"# {path.stem}")
+
+
+# --------------------------------------------------------------------------------------------------------------
+# The command
+
+
+@pytest.fixture
+def making(monkeypatch):
+    """The runs that a study asks for, a list for each time; run.seed 1 fails, 2 is killed, 3 interrupts."""
+    asked = []
+
+    def make(runs, results, jobs):
+        asked.append(runs)
+        for run in runs:
+            if run.seed == 3:
+                raise KeyboardInterrupt
+            if run.seed != 2:
+                write_result(results, hand_made(run, 0.75, error="diverged" if run.seed == 1 else None))
+
+    monkeypatch.setattr(study, "make_side_by_side", make)
+    return asked
+
+
+def test_a_study_makes_what_is_missing_or_has_failed(tmp_path, making, capsys):
+    arguments = ["default", "--splits", "3", "--results", str(tmp_path)]
+    for done in 0, 1:
+        with pytest.raises(SystemExit) as stop:
+            study.main(arguments)
+        assert stop.value.code == 1 and f"3 runs, {done} of them done already\n" in capsys.readouterr().out
+    assert [[run.seed for run in runs] for runs in making] == [[0, 1, 2], [1, 2]]
+    text = (tmp_path / "default.md").read_text()
+    assert f"`python -m sgan.studies {' '.join(arguments)}`: 2 of 3 runs, 1 failed" in text
+    study.main([*arguments, "--table", "--pack"])
+    assert "packed: 2 new results, into" in capsys.readouterr().out and len(read_results(tmp_path)) == 2
+    assert not list(tmp_path.glob("new/*.json")) and len(making) == 2
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path, making):
+    with pytest.raises(KeyboardInterrupt, match="interrupted: 2 of 4 runs are done; the same command goes on"):
+        study.main(["default", "--splits", "4", "--results", str(tmp_path)])
+
+
+def test_a_study_on_other_images_of_the_same_name_makes_its_own(small_digits, small_dataset, tmp_path, making):
+    np.savez(tmp_path / "small.npz", x_train=255 - small_dataset.train_images, y_train=small_dataset.train_labels,
+             x_test=small_dataset.test_images, y_test=small_dataset.test_labels)
+    (run,) = study.make_runs("default", str(small_digits), splits=1)
+    write_result(tmp_path, hand_made(run, 0.5, small_dataset.fingerprint()))
+    options = ["--splits", "1", "--results", str(tmp_path), "--data"]
+    study.main(["default", *options, str(small_digits)])
+    with pytest.raises(InputError, match="no run of the study 'default' is done yet"):
+        study.main(["default", *options, str(tmp_path / "small.npz")])
+    assert [len(runs) for runs in making] == [0, 1]
+
+
+@pytest.mark.slow
+def test_listed_commands_run_and_the_study_then_finds_them_done(small_digits, tmp_path):
+    """As a job array would have it: every line of --list, then --table; the study makes the same by itself."""
+    options = ["supervised-only", "--presets", "article", "--labels", "20", "--splits", "2", "--steps", "3",
+               "--data", str(small_digits), "--results", str(tmp_path)]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+    def output(command):
+        return subprocess.run(command, cwd=ROOT, env=environment, shell=True, text=True, capture_output=True,
+                              check=True, timeout=200).stdout
+
+    line, _ = output(f"python -m sgan.studies {' '.join(options)} --list").splitlines()
+    assert line.startswith("python -m sgan.studies.run ") and "written: " in output(line)
+    study.main(options)
+    assert "2 of 2 runs, 0 failed" in (tmp_path / "supervised-only-small.md").read_text()

@@ -1,17 +1,16 @@
 """Comparisons of many runs: which discriminator is best, what the unlabelled images add, what each ingredient is worth.
 
     study.py             the studies, lists of runs: python -m sgan.studies NAME
-    workers.py           runs side by side, each in a process
+    jobs.py              runs side by side, each in a process
     run.py               one run: python -m sgan.studies.run ...
     supervised_only.py   the baseline: the same classifier trained on the labelled images only
     baselines.py         methods without a network: python -m sgan.studies.baselines
     article.py           the second article's model
     results.py           where finished runs are kept
-    pack.py              new results into the files that are kept: python -m sgan.studies.pack
-    tables.py            what is made of finished runs: CSV and table
-    pictures.py          and a picture
+    tables.py            what is made of finished runs: CSV and tables
+    figures.py           and figures
     published.py         what others have published, to stand beside it
     own_data.py          whether unlabelled images help on your own data: python -m sgan.studies.own_data --data mine
-    development.py       images to develop a recipe on: python -m sgan.studies.development FILE.npz
-    long_tail.py         images of which some classes are rare: python -m sgan.studies.long_tail FILE.npz
+    development.py       data made of others, to develop a recipe on or with rare classes: python -m
+                         sgan.studies.development FILE.npz
 """

@@ -11,7 +11,6 @@ number of labels.
 """
 
 import csv
-import io
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,16 +21,16 @@ if __name__ == "__main__":
 
 import numpy as np
 
-from sgan.runs.command import InputError, run_command
-from sgan.runs.options import ArgumentParser, at_least
 from sgan.data.dataset import load_real_samples
 from sgan.models.evaluation import balanced_accuracy
+from sgan.runs.command import InputError, run_command
 from sgan.runs.files import check_writable, expand, read_text, write_csv
+from sgan.runs.options import ArgumentParser, at_least
 from sgan.studies.tables import mean_std
 from sgan_mnist import select_supervised_samples
 
 COMPONENTS, UNLABELLED = 50, 5000
-COLUMNS = "data", "fingerprint", "labels", "method", "label_seed", "test_accuracy", "balanced_test_accuracy"
+COLUMNS = ["data", "fingerprint", "labels", "method", "label_seed", "test_accuracy", "balanced_test_accuracy"]
 
 
 def predictions(features, rows, labels, test_features, seed):
@@ -51,37 +50,33 @@ def predictions(features, rows, labels, test_features, seed):
     others = np.random.default_rng(seed).permutation(others)[:UNLABELLED]
     every = np.concatenate([features[rows], features[others]])
     known = np.concatenate([labels, np.full(len(others), -1)])
-    predicted = {name: method.fit(features[rows], labels).predict(test_features) for name, method in (
-        ("logistic regression", LogisticRegression(max_iter=1000)), ("SVM", SVC()))}
     with np.errstate(invalid="ignore"):  # images that no labelled one reaches get the first class
-        spreading = LabelSpreading("knn", n_neighbors=min(7, len(every))).fit(every, known)
-        predicted["LabelSpreading"] = spreading.predict(test_features)
-    return predicted
+        fitted = {"logistic regression": LogisticRegression(max_iter=1000).fit(features[rows], labels),
+                  "SVM": SVC().fit(features[rows], labels),
+                  "LabelSpreading": LabelSpreading("knn", n_neighbors=min(7, len(every))).fit(every, known)}
+    return {name: method.predict(test_features) for name, method in fitted.items()}
 
 
 def read_rows(path):
-    """The rows of a CSV that this script has written; none where there is none. Raises InputError for another file."""
+    """The rows of a CSV that this script has written, if it is there. Raises InputError for another file."""
     if not path.exists():
         return []
-    text = read_text(path)
-    try:
-        header, *rows = csv.reader(io.StringIO(text, newline=""))
-        if header != list(COLUMNS):
-            raise ValueError
-        return [dict(zip(COLUMNS, row, strict=True)) for row in rows if row]  # none: a blank line
-    except (csv.Error, ValueError):
-        raise InputError(f"{path}: is not a table of this script; move it away, or name another --results") from None
+    table = csv.DictReader(read_text(path).splitlines())
+    rows = list(table)
+    if table.fieldnames != COLUMNS or any(None in (*row, *row.values()) for row in rows):
+        raise InputError(f"{path}: is not a table of this script; move it away, or name another --results")
+    return rows
 
 
 def main(argv=None):
     """Measure the methods on the label splits that the command line names."""
     parser = ArgumentParser(prog="python -m sgan.studies.baselines", description=__doc__.split("\n")[0])
-    parser.add_argument("--data", default="mnist", help="mnist, synthetic, a folder or FILE.npz (default: %(default)s)")
-    parser.add_argument("--labels", type=at_least(int, 1), default=100, help="(default: %(default)s)")
-    parser.add_argument("--first-split", type=at_least(int, 0), default=0, help="the first label seed "
-                        "(default: %(default)s)")
-    parser.add_argument("--splits", type=at_least(int, 1), default=5, help="(default: %(default)s)")
-    parser.add_argument("--results", type=expand, default="results", metavar="FOLDER", help="(default: %(default)s)")
+    add = parser.add_argument
+    add("--data", default="mnist", help="mnist, synthetic, a folder or FILE.npz (default: %(default)s)")
+    add("--labels", type=at_least(int, 1), default=100, help="(default: %(default)s)")
+    add("--first-split", type=at_least(int, 0), default=0, help="the first label seed (default: %(default)s)")
+    add("--splits", type=at_least(int, 1), default=5, help="(default: %(default)s)")
+    add("--results", type=expand, default="results", metavar="FOLDER", help="(default: %(default)s)")
     args = parser.parse_args(argv)
     path = args.results / "baselines.csv"
     check_writable(args.results)
@@ -93,26 +88,25 @@ def main(argv=None):
     dataset = load_real_samples(args.data)
     if dataset.test_images is None:
         raise InputError(f"--data {args.data}: has no test set, and the methods are measured on one")
-    flat = dataset.train_images.reshape(len(dataset.train_images), -1) / 255
-    components = PCA(min(COMPONENTS, *flat.shape), random_state=0).fit(flat)
-    features = components.transform(flat)
     known = dataset.test_labels >= 0
-    test_images, test_labels = dataset.test_images[known], dataset.test_labels[known]
-    test_features = components.transform(test_images.reshape(len(test_images), -1) / 255)
+    flat, test_flat = (images.reshape(len(images), -1) / 255
+                       for images in (dataset.train_images, dataset.test_images[known]))
+    components = PCA(min(COMPONENTS, *flat.shape), random_state=0).fit(flat)
+    features, test_features = components.transform(flat), components.transform(test_flat)
+    test_labels = dataset.test_labels[known]
 
-    rows, fingerprint = [], dataset.fingerprint()
+    rows, same = [], {"data": Path(dataset.name).stem, "fingerprint": dataset.fingerprint(), "labels": args.labels}
     for split in range(args.first_split, args.first_split + args.splits):
         labelled = select_supervised_samples(dataset.train_labels, args.labels, dataset.n_classes, split)
         labels = dataset.train_labels[labelled]
         for method, predicted in predictions(features, labelled, labels, test_features, split).items():
-            rows.append(dict(zip(COLUMNS, (
-                Path(dataset.name).stem, fingerprint, args.labels, method, split, (predicted == test_labels).mean(),
-                balanced_accuracy(predicted, test_labels)))))
-    same = fingerprint, str(args.labels)  # of which there may be rows
-    write_csv(path, [*(row for row in others if (row["fingerprint"], row["labels"]) != same), *rows])
+            rows.append({**same, "method": method, "label_seed": split,
+                         "test_accuracy": (predicted == test_labels).mean(),
+                         "balanced_test_accuracy": balanced_accuracy(predicted, test_labels)})
+    write_csv(path, [*(row for row in others if (row["fingerprint"], row["labels"]) !=
+                       (same["fingerprint"], str(args.labels))), *rows])
     for method in dict.fromkeys(row["method"] for row in rows):
-        accuracies, balanced = ([row[name] for row in rows if row["method"] == method]
-                                for name in ("test_accuracy", "balanced_test_accuracy"))
+        accuracies, balanced = ([row[name] for row in rows if row["method"] == method] for name in COLUMNS[-2:])
         print(f"{method:20} test accuracy, %: {mean_std(accuracies)}; balanced: {mean_std(balanced)}")
     print(f"written: {path}")
 

@@ -1,6 +1,6 @@
 """Figures that others have published about MNIST, to stand beside ours."""
 
-# Published test errors on MNIST in per cent, mean ± standard deviation where there are several runs. Their networks,
+# Published test errors on MNIST in per cent, mean ± standard deviation of several runs, or one run. Their networks,
 # budgets and choice of models differ from ours: they show the order of magnitude, and are no race.
 ODENA = "SGAN (Odena 2016, arXiv 1606.01583)"
 PUBLISHED_ERRORS = {
@@ -21,4 +21,4 @@ PUBLISHED_EPOCHS = (85.543, 91.487, 92.628, 94.017, 94.252, 93.828, 94.122, 93.5
 EPOCH_STEPS = 600
 PUBLISHED_TUTORIAL = 0.9592
 # The second article's, one run each: test accuracy in per cent after so many steps.
-PUBLISHED_ARTICLE = {"sgan": {500: 75.9, 2000: 86.9, 2500: 89.8, 6000: 90.67}, "supervised-only": {400: 66.63}}
+PUBLISHED_ARTICLE = {"SGAN": {500: 75.9, 2000: 86.9, 2500: 89.8, 6000: 90.67}, "supervised only": {400: 66.63}}

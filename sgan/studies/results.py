@@ -1,7 +1,7 @@
 """Where finished runs are kept: RESULTS/new/, a file for each new run, and RESULTS/runs/*.jsonl, packed, a line each.
 
-A run writes a file of its own, so that any number of runs can end at the same time; `python -m sgan.studies.pack` moves
-the new ones into the packed files. All have one form:
+A run writes a file of its own, so that any number of runs can end at the same time; `python -m sgan.studies STUDY
+--pack` moves the new ones into the packed files, one for each preset, method and data set. All have one form:
 
     id                    of the run: a hash of what makes it, see `run_id`
     name                  the same in words
@@ -23,13 +23,11 @@ the new ones into the packed files. All have one form:
 
 import hashlib
 import json
-import re
+import math
 from pathlib import Path
 
 from sgan.runs.command import InputError
-from sgan.runs.files import regular_file, atomic_write
-
-NAMED = "preset", "method"  # of the settings: these, and the data, name the file that a run is packed into
+from sgan.runs.files import atomic_write, regular_file
 
 
 def run_id(settings, recipe, fingerprint):
@@ -45,14 +43,9 @@ def describe_rows(rows):
     return {"number": len(rows), "sha256": hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]}
 
 
-def new_path(results, name, identity):
-    """Where a new run's result is, or will be."""
-    return Path(results) / "new" / f"{name}-{identity}.json"
-
-
 def write_result(results, result):
     """Write a new run's result. Returns the path."""
-    path = new_path(results, result["name"], result["id"])
+    path = Path(results) / "new" / f"{result['name']}-{result['id']}.json"
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(result) + "\n", encoding="utf-8")
     return path
@@ -64,51 +57,54 @@ def result_files(results):
 
 
 def read_results(results, files=None):
-    """All runs of a folder of results, or of these of its files, {id: run}.
+    """All runs of a folder of results, or of these of its files, {id: run}; of a run that failed, its latest try.
 
     Raises:
-        InputError: a file holds something else, or two lines are of the same run.
+        InputError: a line is something else, or of a run that is there already.
     """
     found = {}
     for path in result_files(results) if files is None else files:
-        for number, line in enumerate(lines_of(path), start=1):
-            result = parse_result(line, f"{path}, line {number}")
-            if result["id"] in found:
-                raise InputError(f"{path}, line {number}: the run {result['name']} is there twice; delete one")
+        text = regular_file(path).read_text(encoding="utf-8", errors="replace")
+        for number, line in enumerate(text.splitlines(), start=1):
+            place = f"{path}, line {number}"
+            result = parse_result(line, place)
+            earlier = found.get(result["id"])
+            if earlier and not earlier["error"]:
+                raise InputError(f"{place}: the run {result['name']} is there twice; delete one")
             found[result["id"]] = result
     return found
 
 
-def lines_of(path):
-    """The lines of a packed file; a new one is a single run. Bytes that are no text do not end the reading here: what
-    they are in is no run."""
-    text = regular_file(path).read_text(encoding="utf-8", errors="replace")
-    return text.splitlines() if path.suffix == ".jsonl" else [text]
-
-
 def parse_result(line, place):
-    """A line as a dictionary. Raises InputError where it is not a run's result."""
+    """A line as a dictionary. Raises InputError if it is not a run's result."""
     try:
         result = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{place}: cannot be read ({error}); delete it, and the run is made again") from None
-    kinds = {"id": str, "name": str, "settings": dict, "data": dict, "error": (str, type(None))}
-    if not isinstance(result, dict) or not all(
-            name in result and isinstance(result[name], kind) for name, kind in kinds.items()) or not (
-            isinstance(result["data"].get("name"), str)
-            and all(re.fullmatch(r"[a-z-]+", str(result["settings"].get(name))) for name in NAMED)
-            and (result["error"] is not None or is_measured(result))):
-        raise InputError(f"{place}: is not the result of a run; delete it, and the run is made again")
-    return result
+        intact = result["id"] == run_id(result["settings"], result["recipe"], result["data"]["fingerprint"])
+        texts = result["name"], result["data"]["name"], result["error"] or ""
+        rows, numbers = list(result.get("history") or ()), [result["settings"]["evaluate_every"]]
+        if not result["error"]:
+            intact = intact and result["final"] == rows[-1]
+            numbers += [result[name] for name in ("seconds_per_step", "seconds", "weights", "unlabelled_images")]
+        numbers += [number for row in rows for number in (row["step"], row["test_accuracy"], *row.values())]
+        if intact and all(isinstance(text, str) for text in texts) and all(map(math.isfinite, numbers)):
+            return result
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        pass
+    raise InputError(f"{place}: is not the result of a run; delete it, and the run is made again")
 
 
-def is_measured(result):
-    """Whether a run that did not fail has what tables are made of."""
-    def are_numbers(row, *names):
-        return isinstance(row, dict) and all(isinstance(row.get(name), int | float) for name in names)
-
-    history = result.get("history")
-    return (are_numbers(result, "seconds_per_step", "seconds", "weights") and isinstance(result.get("device"), str)
-            and are_numbers(result["settings"], "labels", "steps", "seed", "evaluate_every")
-            and isinstance(result["settings"].get("variant"), str) and isinstance(history, list)
-            and all(are_numbers(row, "step", "test_accuracy") for row in [*history, result.get("final")]))
+def pack(results):
+    """Move all new runs into the packed files. Returns how many."""
+    files = result_files(results)  # a run that ends from now on is not lost: it stays where it is
+    packed = {}
+    for result in read_results(results, files).values():
+        settings, data = result["settings"], Path(result["data"]["name"]).stem
+        name = f"{settings['preset']}-{settings['method']}-{data}.jsonl"
+        packed.setdefault(Path(results) / "runs" / name, []).append(json.dumps(result) + "\n")
+    for path, lines in packed.items():
+        with atomic_write(path) as temporary:
+            temporary.write_text("".join(lines), encoding="utf-8")
+    new = [path for path in files if path.suffix == ".json"]
+    for path in new:
+        path.unlink()
+    return len(new)

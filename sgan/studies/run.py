@@ -308,8 +308,7 @@ def main(argv=None):
     if dataset.test_images is None:
         raise InputError(f"{run.data}: has no test set, and a run is measured on one")
     done = read_results(results).get(run.identity(dataset.fingerprint()))
-    if done and done["error"]:
-        sys.exit(f"failed before: {done['error']} (python -m sgan.studies STUDY --retry makes failed runs again)")
+    done = None if done and done["error"] else done
     if done and not keep:
         print(f"done already: {run.name}, in {results}")
         return

@@ -1,4 +1,4 @@
-"""Studies: lists of independent runs, made side by side, and their table.
+"""Studies: lists of independent runs, made side by side, and what is made of them: a CSV, tables and a figure.
 
     python -m sgan.studies article --data mnist --jobs 2        the second article's model, and supervised only
     python -m sgan.studies supervised-only                      the classifiers on 20 to 1,000 labelled images only
@@ -9,37 +9,40 @@
     python -m sgan.studies ablation --data development.npz      the tuned SGAN without each of its ingredients
     python -m sgan.studies other-data --data usps.npz           the tuned SGAN on images that it was not made for
 
-Each run is one command (--list prints them all) that writes one file, RESULTS/new/NAME.json; runs share nothing else.
-Re-running a study runs only what is missing, and with --retry what failed; then RESULTS/STUDY.csv, .md and .png are
-written; of other data than MNIST, RESULTS/STUDY-DATA.csv and so on. The exit status is 1 where runs failed.
+Each run is one command (--list prints them all) that writes one file, RESULTS/new/NAME.json, and what it prints to
+RESULTS/new/logs/NAME.log; runs share nothing else. Re-running a study makes only the runs that are missing or have
+failed; then RESULTS/STUDY.csv, .md and .png are written; of other data than MNIST, RESULTS/STUDY-DATA.csv and so on.
+The exit status is 1 if runs failed.
 """
 
 import argparse
 import inspect
 import shlex
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from discriminator_variants import VARIANTS
-from sgan.runs.command import InputError
-from sgan.runs.options import ArgumentParser, at_least, flag
 from sgan.data.dataset import MNIST_FINGERPRINT, load_real_samples
-from sgan.runs.files import expand
-from sgan.studies.pack import remove_failed
-from sgan.studies.published import EPOCH_STEPS
-from sgan.studies.results import read_results
+from sgan.runs.command import InputError
+from sgan.runs.files import atomic_write, expand, write_csv
+from sgan.runs.options import ArgumentParser, at_least, flag
+from sgan.studies.figures import draw_ablation, draw_curves, draw_errors, save_figure
+from sgan.studies.jobs import command, make_side_by_side
+from sgan.studies.published import EPOCH_STEPS, ODENA, PUBLISHED_ARTICLE, PUBLISHED_EPOCHS, PUBLISHED_ERRORS
+from sgan.studies.results import pack, read_results
 from sgan.studies.run import FIRST, Run
-from sgan.studies.tables import write_tables
-from sgan.studies.workers import Workers, command
+from sgan.studies.tables import article_table, as_row, epochs_table, errors_table, main_table, on_mnist
 from sgan.tuned import INGREDIENTS
 
-SHORT = {"tutorial": 2 * EPOCH_STEPS}  # steps of the SGAN where a study has many runs; other presets: their own number
+SHORT = {"tutorial": 2 * EPOCH_STEPS}  # steps of the SGAN if a study has many runs; other presets: their own number
 LABELS = (20, 50, 100, 200, 1000)
 ARTICLES = ("tutorial", "article")
-MAX_SPLITS = 1000  # months of work already
 
 # --------------------------------------------------------------------------------------------------------------
-# The studies: what to run, in the order in which it is done. Their arguments are the command's options.
+# Their runs, in the order in which they are made. The arguments are options of the command line.
 
 
 def seeds_of(splits, first_split=0, first=False):
@@ -116,60 +119,50 @@ def other_data(labels=(100, 20), first_split=36, splits=5, steps=None):
                 yield dict(preset="tuned", labels=n, without=without, steps=steps, **seeds)
 
 
-STUDIES = {study.__name__.replace("_", "-"): study
-           for study in (article, supervised_only, variants, labels, default, tuned, ablation,
-                         other_data)}
+# --------------------------------------------------------------------------------------------------------------
+# The studies
 
 
-def option_name(argument):
-    """The option of the command line that an argument of a study comes from."""
-    return "--epochs or --steps" if argument == "steps" else flag(argument)
+@dataclass(frozen=True)
+class Study:
+    """A list of runs and what is made of them beside the table of all runs."""
+
+    runs: Callable  # yields the settings of each
+    panels: tuple  # of the figure: functions of axes and results
+    tables: dict = field(default_factory=dict)  # heading: function of results; beside published figures, for MNIST only
+    compared_by: str = "test_accuracy"
+
+
+ODENA_ERRORS = {f"published: {ODENA}": {n: float(error) for n, error in PUBLISHED_ERRORS[ODENA].items()}}
+ARTICLE_CURVES = {f"published: {method}": curve for method, curve in PUBLISHED_ARTICLE.items()}
+TUTORIAL_CURVE = {epoch * EPOCH_STEPS: value for epoch, value in enumerate(PUBLISHED_EPOCHS, start=1)}
+
+STUDIES = {
+    "article": Study(article, (partial(draw_curves, published=ARTICLE_CURVES),),
+                     {"Beside the article's figures": article_table}),
+    "supervised-only": Study(supervised_only, (partial(draw_errors, published=ODENA_ERRORS),)),
+    "variants": Study(variants, (draw_curves,)),
+    "labels": Study(labels, (
+        partial(draw_errors, published=ODENA_ERRORS),
+        partial(draw_errors, name="unlabelled_images", label="unlabelled images",
+                chosen=lambda settings: settings["method"] == "sgan" and settings["labels"] == 100))),
+    "default": Study(default, (
+        draw_curves,
+        partial(draw_curves, name="train_accuracy", label="accuracy on the training set",
+                published={"published run": TUTORIAL_CURVE})), {"After each epoch": epochs_table}),
+    "tuned": Study(tuned, (draw_errors,), {"Beside published figures": errors_table}),
+    "ablation": Study(ablation, (draw_ablation,)),
+    "other-data": Study(other_data, (draw_errors,), compared_by="balanced_test_accuracy"),
+}
 
 
 def make_runs(name, data, **changes):
     """The runs of a study, with `changes` to its arguments. Raises InputError for one that it does not have."""
-    allowed = inspect.signature(STUDIES[name]).parameters
+    allowed = inspect.signature(STUDIES[name].runs).parameters
     for option in changes.keys() - allowed.keys():
-        raise InputError(f"{option_name(option)}: the study '{name}' has no such choice, only "
-                         f"{', '.join(map(option_name, allowed))}")
-    runs = [Run(**settings, data=data) for settings in STUDIES[name](**changes)]
+        raise InputError(f"{flag(option)}: the study '{name}' has no such choice, only {', '.join(map(flag, allowed))}")
+    runs = [Run(**settings, data=data) for settings in STUDIES[name].runs(**changes)]
     return list({run.name: run for run in runs}.values())
-
-
-# --------------------------------------------------------------------------------------------------------------
-# The command
-
-
-count = at_least(int, 1)
-
-
-def counts(text):
-    """Numbers from 1 on, "20,100", as a tuple. Raises ArgumentTypeError for anything else."""
-    try:
-        return tuple(count(number) for number in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be numbers from 1 on, with commas between them") from None
-
-
-def article_names(text):
-    """Names of the articles' presets, "tutorial,article", as a tuple."""
-    if not set(text.split(",")) <= set(ARTICLES):
-        raise argparse.ArgumentTypeError(f"{text}: choose among {', '.join(ARTICLES)}")
-    return tuple(text.split(","))
-
-
-def run_study(runs, fingerprint, results, jobs, retry=False):
-    """Make the missing runs of a study, with `retry` the failed ones too. Returns whether all succeeded."""
-    if retry:
-        remove_failed(results, {run.identity(fingerprint) for run in runs})
-    workers = Workers(runs, fingerprint, results, jobs)
-    print(f"{len(runs)} runs, {workers.done} of them done already{workers.and_failed()}", flush=True)
-    try:
-        workers.work()
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted: {workers.done} of {len(runs)} runs are done; the same command goes on "
-                                "with the others") from None
-    return not workers.failed
 
 
 def fingerprint_of(data):
@@ -177,47 +170,91 @@ def fingerprint_of(data):
     return MNIST_FINGERPRINT if data == "mnist" else load_real_samples(data).fingerprint()
 
 
+def results_of(runs, fingerprint, folder):
+    """A list parallel to `runs`: each one's result in a folder of results, or None if it is not done."""
+    found = read_results(folder)
+    return [found.get(run.identity(fingerprint)) for run in runs]
+
+
+def run_study(runs, fingerprint, folder, jobs):
+    """Make the runs of a study that are missing or have failed."""
+    results = results_of(runs, fingerprint, folder)
+    missing = [run for run, result in zip(runs, results) if not result or result["error"]]
+    print(f"{len(runs)} runs, {len(runs) - len(missing)} of them done already", flush=True)
+    try:
+        make_side_by_side(missing, folder, jobs)
+    except KeyboardInterrupt:
+        done = len(runs) - results_of(runs, fingerprint, folder).count(None)
+        raise KeyboardInterrupt(f"interrupted: {done} of {len(runs)} runs are done; the same command goes on with the "
+                                "others") from None
+
+
+def write_tables(name, runs, results, folder, command_line):
+    """Write FOLDER/NAME.csv, .md and .png of a study, for other data than MNIST NAME-DATA, and print the table.
+
+    Args:
+        name: of the study.
+        runs: its runs, each a `Run`.
+        results: a list parallel to `runs`, as `results_of` returns it.
+        folder: of results.
+        command_line: that of the study, to stand below the table.
+    """
+    study, done = STUDIES[name], [result for result in results if result]
+    if not done:
+        raise InputError(f"{folder}: no run of the study '{name}' is done yet")
+    finished = [result for result in done if not result["error"]]
+    title = name if on_mnist(done) else f"{name}-{done[0]['data']['name'].removesuffix('.npz')}"
+    text = f"# {title}\n\n" + main_table(finished, study.compared_by)
+    for heading, table in study.tables.items() if on_mnist(done) else ():
+        text += f"\n## {heading}\n\n" + table(finished)
+    text += (f"\n`python -m sgan.studies {command_line}`: {len(done)} of {len(runs)} runs, "
+             f"{len(done) - len(finished)} failed; see results/README.md\n")
+    text += "".join(f"- failed: {result['name']}: {result['error']}\n" for result in done if result["error"])
+    path = Path(folder) / title
+    write_csv(f"{path}.csv", [as_row(result) for result in done])
+    with atomic_write(f"{path}.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    save_figure(f"{path}.png", study.panels, finished)
+    print(f"{text}\nwritten: {path}.csv, .md, .png")
+
+
+# --------------------------------------------------------------------------------------------------------------
+# The command
+
+
 def main(argv=None):
     """Make, list or tabulate the runs of the study that the command line names."""
+    positive = at_least(int, 1)
     parser = ArgumentParser(prog="python -m sgan.studies", description=__doc__.split("\n")[0])
-    parser.add_argument("name", choices=list(STUDIES), metavar="STUDY", help=", ".join(STUDIES))
-    parser.add_argument("--data", default="mnist", help="mnist, synthetic, a folder of pictures or FILE.npz "
-                        "(default: %(default)s)")
-    parser.add_argument("--results", type=expand, default="results", metavar="FOLDER", help="(default: %(default)s)")
-    parser.add_argument("--jobs", type=count, default=1, metavar="N", help="runs side by side (default: %(default)s)")
-    parser.add_argument("--list", action="store_true", help="only print the runs, one command each")
-    parser.add_argument("--table", action="store_true", help="only make the tables of the runs there are")
-    parser.add_argument("--retry", action="store_true", help="make failed runs again")
-    choices = parser.add_argument_group("what to run, where it is not to be the study's own choice").add_argument
-    choices("--presets", type=article_names, metavar="P,…", help=", ".join(ARTICLES))
-    choices("--labels", type=counts, metavar="N,…", help="numbers of labelled images")
-    choices("--unlabelled", type=counts, metavar="N,…", help="numbers of unlabelled images, beside all of them")
-    choices("--splits", type=count, metavar="N", help=f"label splits, at most {MAX_SPLITS:,}")
-    choices("--first-split", type=at_least(int, 0), metavar="N", help="the label seed of the first of them")
-    length = parser.add_mutually_exclusive_group().add_argument
-    length("--epochs", type=count, metavar="N", help=f"of each run, {EPOCH_STEPS} steps each")
-    length("--steps", type=count, metavar="N", help="of each run, instead of --epochs")
+    add = parser.add_argument
+    add("name", choices=list(STUDIES), metavar="STUDY", help=", ".join(STUDIES))
+    add("--data", default="mnist", help="mnist, synthetic, a folder of pictures or FILE.npz (default: %(default)s)")
+    add("--results", type=expand, default="results", metavar="FOLDER", help="(default: %(default)s)")
+    add("--jobs", type=positive, default=1, metavar="N", help="runs side by side (default: %(default)s)")
+    add("--list", action="store_true", help="only print the runs, one command each")
+    add("--table", action="store_true", help="only make the tables of the runs there are")
+    add("--pack", action="store_true", help="at the end, move all new results into RESULTS/runs")
+    choices = parser.add_argument_group("what to run, if it is not to be the study's own choice")
+    choices = partial(choices.add_argument, metavar="N", default=argparse.SUPPRESS)
+    choices("--presets", nargs="+", choices=ARTICLES, metavar="P", help=", ".join(ARTICLES))
+    choices("--labels", nargs="+", type=positive, help="numbers of labelled images")
+    choices("--unlabelled", nargs="+", type=positive, help="numbers of unlabelled images, beside all of them")
+    choices("--splits", type=positive, help="label splits")
+    choices("--first-split", type=at_least(int, 0), help="the label seed of the first of them")
+    choices("--steps", type=positive, help="of each run")
     args = vars(parser.parse_args(argv))
-    name, results, jobs, data = (args.pop(key) for key in ("name", "results", "jobs", "data"))
-    only_list, only_table, retry = (args.pop(key) for key in ("list", "table", "retry"))
-    if (args["splits"] or 0) > MAX_SPLITS:
-        raise InputError(f"--splits {args['splits']}: must be at most {MAX_SPLITS:,}")
-    if epochs := args.pop("epochs"):
-        args["steps"] = epochs * EPOCH_STEPS
-    if name == "other-data" and data == "mnist":
-        raise InputError("other-data: is about other data than MNIST; name them with --data")
-    changes = {key: value for key, value in args.items() if value is not None}
-    runs = make_runs(name, data, **changes)
+    name, data, folder, jobs = (args.pop(key) for key in ("name", "data", "results", "jobs"))
+    only_list, only_table, then_pack = (args.pop(key) for key in ("list", "table", "pack"))
+    runs = make_runs(name, data, **args)
     if only_list:
-        print("\n".join(shlex.join(command(run, results)) for run in runs))
+        print("\n".join(shlex.join(command(run, folder)) for run in runs))
         return
-    given = {**({"data": Path(data).name} if data != "mnist" else {}),
-             **({"results": results} if results != Path("results") else {}), **changes}
-    options = "".join(f" {flag(key)} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
-                      for key, value in given.items())
     fingerprint = fingerprint_of(data)
-    succeeded = only_table or run_study(runs, fingerprint, results, jobs, retry)
-    found = read_results(results)
-    write_tables(name, runs, [found.get(run.identity(fingerprint)) for run in runs], results, options)
-    if not succeeded:
+    if not only_table:
+        run_study(runs, fingerprint, folder, jobs)
+    results = results_of(runs, fingerprint, folder)
+    write_tables(name, runs, results, folder, shlex.join(sys.argv[1:] if argv is None else argv))
+    if then_pack:
+        print(f"packed: {pack(folder)} new results, into {folder / 'runs'}")
+    if not only_table and any(result is None or result["error"] for result in results):
         sys.exit(1)
