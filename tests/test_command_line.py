@@ -163,8 +163,8 @@ def test_modules_are_named_as_they_are_called(run_script, tmp_path):
 # The documents
 
 COMMANDS = {"sgan_mnist.py", "evaluate_classifier.py", "discriminator_variants.py", "-m sgan.tuned", "-m sgan.studies",
-            "-m sgan.studies.run", "-m sgan.studies.development", "-m sgan.studies.pack", "-m sgan.studies.own_data",
-            "-m sgan.studies.baselines", "-m sgan.studies.long_tail",
+            "-m sgan.studies.run", "-m sgan.studies.development", "-m sgan.studies.own_data",
+            "-m sgan.studies.baselines",
             "-m sgan.benchmarks.train_step", "-m sgan.benchmarks.time_to_accuracy",
             "-m sgan.benchmarks.digit_pictures"}
 DOCUMENTS = "README.md", "results/README.md"

@@ -13,7 +13,7 @@ from conftest import ROOT, USERS_ENVIRONMENT
 import discriminator_variants
 import sgan_mnist
 from sgan.runs.command import InputError
-from sgan.studies import development, pack, study
+from sgan.studies import development, study
 
 SMALL = ("--batch-size", "10", "--steps-per-epoch", "1", "--labels", "20", "--epochs", "1")
 
@@ -180,15 +180,12 @@ def test_the_home_folder_may_be_named_with_a_tilde(small_digits, digits_file, tm
     assert (tmp_path / "run" / "c_model_0002.h5").exists()
     development.main(["~/development.npz", f"--data={digits_file}"])
     capsys.readouterr()
-    (tmp_path / "some").mkdir()
-    pack.main(["--results=~/some"])
-    assert capsys.readouterr().out == f"packed: 0 new results, into {tmp_path / 'some' / 'runs'}\n"
     study.main(["labels", "--list", "--results=~/some"])
     assert all(line.endswith(f"--results {tmp_path / 'some'}") for line in capsys.readouterr().out.splitlines())
     monkeypatch.setattr(discriminator_variants, "build_variants", list)
     discriminator_variants.main(["--out=~/pictures"])
     assert f"written to {tmp_path / 'pictures'}" in capsys.readouterr().out
-    assert {path.name for path in tmp_path.iterdir()} == {"small.npz", "run", "development.npz", "some"}
+    assert {path.name for path in tmp_path.iterdir()} == {"small.npz", "run", "development.npz"}
 
 
 def test_a_tilde_that_names_no_user_is_a_name(tmp_path, monkeypatch):

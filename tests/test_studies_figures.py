@@ -25,8 +25,8 @@ def with_curve(curve, seed=0, fingerprint=MNIST_FINGERPRINT):
 
 
 def test_curves_show_each_run_their_mean_and_what_is_published_about_mnist():
-    title, curves = "tutorial: SGAN, stacked, 100 labels, 12,000 steps", ({100: 80, 200: 90}, {100: 82, 150: 1, 200: 91})
-    runs = [with_curve(curve) for curve in curves]
+    title = "tutorial: SGAN, stacked, 100 labels, 12,000 steps"
+    runs = [with_curve(curve) for curve in ({100: 80, 200: 90}, {100: 82, 150: 1, 200: 91})]
     named, drawn = lines_of(draw_curves, runs, published={"theirs": {100: 70}})
     assert [[100, 80], [200, 90]] in drawn and [[100, 82], [150, 1], [200, 91]] in drawn
     assert named == {f"{title} (n = 2)": [[100, 81], [200, 90.5]], "theirs": [[100, 70]]}

@@ -32,8 +32,8 @@ def test_runs_are_made_side_by_side_and_the_end_of_each_is_said(tmp_path, progra
     wait = "import pathlib, time\nwhile not pathlib.Path({!r}).exists(): time.sleep(0.01)\n"
     programs[0].update({
         0: wait.format(str(tmp_path / "flag")) + "print('waited')",  # for the next one, at its side
-        1: f"open({str(tmp_path / 'flag')!r}, 'w'); print('step'); print('done')", 2: "import sys; sys.exit('diverged')",
-        3: "import os; os.kill(os.getpid(), 9)"})
+        1: f"open({str(tmp_path / 'flag')!r}, 'w'); print('step'); print('done')",
+        2: "import sys; sys.exit('diverged')", 3: "import os; os.kill(os.getpid(), 9)"})
     jobs.make_side_by_side(RUNS, tmp_path, jobs=2)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in lines] == [f"{number} of 4" for number in range(1, 5)]

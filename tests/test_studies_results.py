@@ -1,4 +1,4 @@
-"""sgan/studies/results.py: a run's identity, finding results, packing them."""
+"""sgan/studies/results.py: a run's identity, finding results."""
 
 import json
 import os
@@ -13,8 +13,7 @@ from sgan import tuned
 from sgan.data.augmentation import AUGMENTATION
 from sgan.data.dataset import MNIST_FINGERPRINT
 from sgan.runs.command import InputError
-from sgan.studies import results as results_module
-from sgan.studies.results import describe_rows, pack, read_results, run_id, write_result
+from sgan.studies.results import describe_rows, read_results, run_id, write_result
 from sgan.studies.run import PRESETS, Run
 
 # --------------------------------------------------------------------------------------------------------------
@@ -104,26 +103,23 @@ def test_a_line_that_is_no_result_is_named(tmp_path, content):
     (tmp_path / "runs").mkdir()
     path = tmp_path / "runs" / "x.jsonl"
     path.write_bytes(json.dumps(hand_made(Run(seed=1), 0.5)).encode() + b"\n" + content)
-    for read in read_results, pack:
-        with pytest.raises(InputError, match="x.jsonl, line 2: is not the result of a run; delete it, and the run"):
-            read(tmp_path)
-    assert path.read_bytes().endswith(content)
+    with pytest.raises(InputError, match="x.jsonl, line 2: is not the result of a run; delete it, and the run"):
+        read_results(tmp_path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
 def test_a_result_that_is_a_pipe_is_not_waited_for(tmp_path):
     (tmp_path / "new").mkdir()
     os.mkfifo(tmp_path / "new" / "x.json")
-    for read in read_results, pack:
-        with pytest.raises(InputError, match="x.json: is not a file but a pipe"):
-            read(tmp_path)
+    with pytest.raises(InputError, match="x.json: is not a file but a pipe"):
+        read_results(tmp_path)
 
 
 # --------------------------------------------------------------------------------------------------------------
-# Packing
+# Two places
 
 
-RUNS = [Run(seed=0), Run(seed=1), Run(preset="tuned"), Run(method="supervised-only"), Run(data="some/own.npz", seed=2)]
+RUNS = [Run(seed=0), Run(seed=1), Run(preset="tuned")]
 
 
 @pytest.fixture
@@ -134,52 +130,33 @@ def results(tmp_path):
     return tmp_path
 
 
-def test_new_results_move_into_a_file_for_each_preset_method_and_data_set(results):
+def keep(results):
+    """As results.py says: append the new results to a file of kept ones."""
+    (results / "runs").mkdir(exist_ok=True)
+    with open(results / "runs" / "x.jsonl", "a") as file:
+        for path in results.glob("new/*.json"):
+            file.write(path.read_text())
+            path.unlink()
+
+
+def test_new_results_and_kept_ones_are_found_and_none_may_be_there_twice(results):
+    names = {f"{run.name}-{run.identity(MNIST_FINGERPRINT)}.json" for run in RUNS}
+    assert {path.name for path in results.glob("new/*")} == names
     before = read_results(results)
-    assert {path.name for path in results.glob("new/*")} == {
-        f"{run.name}-{run.identity(MNIST_FINGERPRINT)}.json" for run in RUNS}
-    assert pack(results) == 5 and pack(results) == 0
-    assert not list(results.glob("new/*")) and read_results(results) == before
-    lines = {path.name: path.read_text().splitlines() for path in (results / "runs").iterdir()}
-    assert {name: len(each) for name, each in lines.items()} == {
-        "tutorial-sgan-mnist.jsonl": 2, "tuned-sgan-mnist.jsonl": 1, "tutorial-supervised-only-mnist.jsonl": 1,
-        "tutorial-sgan-own.jsonl": 1}
-
+    keep(results)
+    assert read_results(results) == before and len(before) == 3
     write_result(results, hand_made(Run(seed=7), 0.7))
-    assert pack(results) == 1
-    *others, last = (results / "runs" / "tutorial-sgan-mnist.jsonl").read_text().splitlines()
-    assert others == lines["tutorial-sgan-mnist.jsonl"] and json.loads(last)["settings"]["seed"] == 7
-
-
-def test_a_run_that_ends_while_others_are_packed_is_left_for_the_next_time(results, monkeypatch):
-    def read_and_one_more_ends(*arguments):
-        found = read_results(*arguments)
-        write_result(results, hand_made(Run(seed=7), 0.7))
-        return found
-    monkeypatch.setattr(results_module, "read_results", read_and_one_more_ends)
-    assert pack(results) == 5
-    assert [json.loads(each.read_text())["settings"]["seed"] for each in results.glob("new/*.json")] == [7]
-    assert len(read_results(results)) == 6  # none is lost, and none there twice
-
-
-def test_a_run_that_is_there_twice_is_refused_and_nothing_is_lost(results):
-    pack(results)
+    assert len(read_results(results)) == 4
     path = write_result(results, hand_made(RUNS[0], 0.9))
-    before = {each: each.read_bytes() for each in results.rglob("*.json*")}
-    for read in read_results, pack:
-        with pytest.raises(InputError) as refused:
-            read(results)
-        assert str(refused.value) == f"{path}, line 1: the run {RUNS[0].name} is there twice; delete one"
-    assert {each: each.read_bytes() for each in results.rglob("*.json*")} == before
+    with pytest.raises(InputError) as refused:
+        read_results(results)
+    assert str(refused.value) == f"{path}, line 1: the run {RUNS[0].name} is there twice; delete one"
 
 
 def test_a_failed_run_that_was_made_again_takes_the_place_of_the_failed_one(results):
     run = Run(seed=7)
     failed = {**run.result(MNIST_FINGERPRINT, error="diverged"), "final": None, "history": []}
-    write_result(results, failed)
-    for tries in range(2):
-        assert read_results(results)[failed["id"]]["error"] == "diverged"
-        pack(results)
-        write_result(results, hand_made(run, 0.7) if tries else failed)
-    pack(results)
-    assert read_results(results)[failed["id"]]["final"]["test_accuracy"] == 0.7 and len(read_results(results)) == 6
+    for result in failed, failed, hand_made(run, 0.7):
+        write_result(results, result)
+        assert read_results(results)[failed["id"]] == result and len(read_results(results)) == 4
+        keep(results)

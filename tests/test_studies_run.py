@@ -7,23 +7,15 @@ import numpy as np
 import pytest
 
 import sgan_mnist
-from sgan.runs.command import InputError
-from sgan.data.dataset import load_real_samples
 from sgan.models.evaluation import accuracy
 from sgan.models.loading import read_about
+from sgan.runs.command import InputError
 from sgan.studies import run as run_module
 from sgan.studies.article import ArticleSGAN
 from sgan.studies.results import describe_rows, read_results
-from sgan.studies.run import FIRST, PRESETS, Run, build, choose_rows, make_run
+from sgan.studies.run import FIRST, Run, build, choose_rows, make_run
 from sgan.studies.supervised_only import SupervisedOnly
 from sgan.tuned import INGREDIENTS, TunedSGAN
-
-
-def only_result(folder):
-    """The only result in a folder of results, and its file."""
-    (result,), (path,) = read_results(folder).values(), (folder / "new").iterdir()
-    return result, path
-
 
 # --------------------------------------------------------------------------------------------------------------
 # Settings
@@ -41,44 +33,36 @@ def test_which_images_are_labelled_and_unlabelled():
     assert np.array_equal(others, np.arange(20, 1000))
     for wrong in (dict(unlabelled=10), dict(unlabelled=1001), dict(labels=25), dict(labels=25, label_seed=FIRST),
                   dict(labels=5, label_seed=FIRST), dict(labels=5000, label_seed=FIRST)):
-        with pytest.raises(InputError, match="must be"):
+        with pytest.raises(InputError, match="must be|cannot be"):
             choose_rows(labels, 10, Run(**{"labels": 20, **wrong}))
 
 
 @pytest.mark.parametrize("arguments, complaint", [
     (["--data", "auto"], "--data auto"),
-    (["--method", "supervised-only", "--variant", "shared"], "--variant shared: goes with --preset tutorial"),
-    (["--preset", "article", "--variant", "multi-output"], "--variant multi-output: goes with --preset tutorial"),
-    (["--preset", "tuned", "--variant", "shared"], "--variant shared: goes with --preset tutorial"),
-    (["--method", "supervised-only", "--unlabelled", "500"], "--method supervised-only: has no --unlabelled"),
-    (["--preset", "tuned", "--method", "supervised-only"], "--preset tuned"),
-    (["--without", "teacher"], "--without teacher: only --preset tuned"),
+    (["--method", "supervised-only", "--variant", "shared"], "--variant: goes with --preset tutorial"),
+    (["--preset", "article", "--variant", "multi-output"], "--variant: goes with --preset tutorial"),
+    (["--method", "supervised-only", "--unlabelled", "500"], "like --unlabelled with --method sgan"),
+    (["--preset", "tuned", "--method", "supervised-only"], "--preset tuned: the tuned one has --without unlabelled"),
+    (["--without", "teacher"], "--preset tutorial: the tuned one has --without"),
     (["--preset", "tuned", "--without", "teacher,luck"], "--without teacher,luck: choose among"),
-    (["--steps", "0"], "--steps"), (["--label-seed", "x"], "--label-seed: x: must be a number from 0 on, or first"),
+    (["--steps", "0"], "--steps"), (["--label-seed", "x"], "--label-seed: invalid label_seed value: 'x'"),
     (["--preset", "none"], "--preset: invalid choice"), (["--data", "none.npz"], "none.npz"),
+    (["--data", "no_test_set.npz"], "no_test_set.npz: has no test set"),
 ])
-def test_runs_that_cannot_be_made_are_refused(arguments, complaint, tmp_path, monkeypatch):
+def test_runs_that_cannot_be_made_are_refused(arguments, complaint, digits, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    np.savez("no_test_set.npz", x_train=digits.train_images, y_train=digits.train_labels)
     with pytest.raises(InputError, match=complaint):
         run_module.main(arguments)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["no_test_set.npz"]
 
 
-def test_data_without_a_test_set_are_refused(digits, tmp_path):
-    np.savez(tmp_path / "own.npz", x_train=digits.train_images, y_train=digits.train_labels)
-    with pytest.raises(InputError, match="own.npz: has no test set"):
-        run_module.main(["--data", str(tmp_path / "own.npz"), "--results", str(tmp_path / "results")])
-
-
-def test_what_is_left_out_has_one_name():
-    runs = [Run(preset="tuned", without=names) for names in (
-        "clutter,mutual-information", "mutual-information,clutter,clutter")]
-    assert runs[0] == runs[1] and runs[0].without == "mutual-information,clutter"
-
-
-def test_lengths_are_the_presets_own():
-    assert [Run(preset=preset).steps for preset in PRESETS] == [12000, 6000, 4200]
+def test_defaults_are_the_presets_own_and_what_is_left_out_has_one_name():
+    assert [Run(preset=preset).steps for preset in ("tutorial", "article", "tuned")] == [12000, 6000, 4200]
     assert Run(method="supervised-only").steps == 2000 and Run(steps=7).steps == 7
+    first, second = (Run(preset="tuned", without=names) for names in (
+        "clutter,mutual-information", "mutual-information,clutter,clutter"))
+    assert first == second and first.without == "mutual-information,clutter"
 
 
 @pytest.mark.parametrize("settings, kind", [
@@ -94,96 +78,88 @@ def test_each_preset_and_method_builds_its_training(small_dataset, settings, kin
     assert ("batch_norm_2" in layers) == (run.preset == "article") and ("pool" in layers) == (run.preset == "tuned")
 
 
-@pytest.mark.parametrize("text, threads", [("3", 3), ("0", None), ("", None), ("many", None)])
-def test_threads_of_a_run_are_those_that_tensorflow_is_given(monkeypatch, text, threads):
-    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", text)
-    assert run_module.threads_of_a_run() == (threads or run_module.available_cores())
-
-
 # --------------------------------------------------------------------------------------------------------------
 # A run
 
 
+@pytest.fixture
+def command(small_digits, tmp_path):
+    """The command of a run of the baseline; of two steps, without more options."""
+    def make(*arguments):
+        run_module.main(["--method", "supervised-only", "--labels", "20", "--steps", "2", "--data", str(small_digits),
+                         "--results", str(tmp_path), *map(str, arguments)])
+    return make
+
+
+def only_result(folder):
+    """The only result in a folder of results, and its file."""
+    (result,), (path,) = read_results(folder).values(), (folder / "new").iterdir()
+    return result, path
+
+
 @pytest.mark.parametrize("option", ["--results", "--keep"])
-def test_a_folder_that_cannot_be_written_is_known_before_the_training(small_digits, tmp_path, monkeypatch, option):
+def test_what_cannot_be_written_is_known_before_the_training(command, tmp_path, monkeypatch, option):
     monkeypatch.setattr(run_module, "build", lambda *_: pytest.fail("trained"))
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="file.*: is not a folder"):
-        run_module.main(["--data", str(small_digits), "--results", str(tmp_path), option, str(tmp_path / "file")])
+    with pytest.raises(OSError, match="file"):
+        command(option, tmp_path / "file")
+    for name in "c_model_0002.h5", "g_model_0002.h5":
+        (tmp_path / "models" / name).mkdir(parents=True)
+        with pytest.raises(InputError, match="models: the models of such a run are there already"):
+            command("--keep", tmp_path / "models")
+        (tmp_path / "models" / name).rmdir()
 
 
-@pytest.mark.parametrize("name", ["c_model_0002.h5", "g_model_0002.h5"])
-def test_models_that_are_there_are_not_replaced(small_digits, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(run_module, "build", lambda *_: pytest.fail("trained"))
-    (tmp_path / name).write_text("mine")
-    with pytest.raises(InputError, match=f"{name} is there already; name another folder"):
-        run_module.main(["--data", str(small_digits), "--steps", "2", "--results", str(tmp_path / "results"),
-                         "--keep", str(tmp_path)])
-    assert (tmp_path / name).read_text() == "mine"
-
-
-def test_models_that_cannot_be_kept_do_not_cost_the_result(small_digits, tmp_path, monkeypatch):
+def test_models_that_cannot_be_kept_do_not_cost_the_result(command, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
     monkeypatch.setattr(run_module, "save_model", full)
     with pytest.raises(OSError, match="No space left"):
-        run_module.main(["--method", "supervised-only", "--data", str(small_digits), "--labels", "20", "--steps", "2",
-                         "--results", str(tmp_path), "--keep", str(tmp_path / "kept")])
+        command("--keep", tmp_path / "kept")
     assert only_result(tmp_path)[0]["error"] is None
 
 
-def test_an_sgan_needs_an_image_without_a_label(small_digits):
-    labels = load_real_samples(str(small_digits)).train_labels
-    run = Run(labels=10 * np.bincount(labels).min(), label_seed=FIRST)
-    firsts = np.concatenate([np.flatnonzero(labels == k)[:run.labels // 10] for k in range(10)])
-    with pytest.raises(InputError, match="no image is left without its label"):
-        choose_rows(labels[firsts], 10, run)
-    rows, _ = choose_rows(labels[firsts], 10, Run(method="supervised-only", labels=run.labels, label_seed=FIRST))
-    assert len(rows) == run.labels
-
-
-def test_a_run_says_all_about_itself_and_the_baseline_learns(small_digits, tmp_path, capsys):
-    arguments = ["--method", "supervised-only", "--labels", "100", "--steps", "250", "--evaluate-every", "100",
-                 "--data", str(small_digits), "--results", str(tmp_path), "--keep", str(tmp_path / "kept")]
-    run_module.main(arguments)
+def test_a_run_says_all_about_itself_and_the_baseline_learns(command, small_dataset, tmp_path, capsys):
+    arguments = ["--labels", 100, "--steps", 250, "--evaluate-every", 100, "--keep", tmp_path / "kept"]
+    command(*arguments)
     result, path = only_result(tmp_path)
-    dataset, run = load_real_samples(str(small_digits)), Run(method="supervised-only", steps=250, evaluate_every=100)
-    assert result["name"] == "tutorial-supervised-only-100labels-split_0-seed0-250steps" == run.name
-    assert result["id"] == run.identity(dataset.fingerprint()) and path.stem == f"{run.name}-{result['id']}"
-    assert result["data"] == {"name": "small.npz", "fingerprint": dataset.fingerprint()}
-    assert result["settings"] == run.settings() and str(tmp_path) not in path.read_text()
+    dataset, run = small_dataset, Run(method="supervised-only", steps=250, evaluate_every=100, data="small.npz")
+    assert {**result, **run.result(dataset.fingerprint(), error=None)} == result
+    assert result["name"] == "tutorial-supervised-only-100labels-split_0-seed0-250steps"
+    assert path.stem == f"{run.name}-{result['id']}" and str(tmp_path) not in path.read_text()
     assert [row["step"] for row in result["history"]] == [100, 200, 250] and result["history"][-1] == result["final"]
-    assert result["final"]["c_accuracy"] > 0.9 and result["final"]["test_accuracy"] > 0.5 and result["error"] is None
+    losses = [row["c_loss"] for row in result["history"]]  # means since the row before
+    assert losses[0] > 2 * losses[1] > 2 * losses[2] and result["final"]["c_accuracy"] > 0.9
+    assert result["final"]["test_accuracy"] > 0.5 and result["error"] is None
     assert result["seconds_per_step"] > 0 and result["unlabelled_images"] == 0 and result["recipe"] is None
     rows, _ = choose_rows(dataset.train_labels, 10, run)
     assert result["labelled_images"] == describe_rows(rows) and result["labelled_images"]["number"] == 100
     assert result["versions"]["keras"] == keras.__version__ and result["device"] and result["threads"] >= 1
-    c_model = keras.models.load_model(tmp_path / "kept" / "c_model_0250.h5")
+    kept = tmp_path / "kept" / "c_model_0250.h5"
+    c_model = keras.models.load_model(kept)
     assert accuracy(c_model, dataset.test_images, dataset.test_labels) == result["final"]["test_accuracy"]
-    about = read_about(tmp_path / "kept" / "c_model_0250.h5", c_model)
+    about = read_about(kept, c_model)
     assert about["classes"] == list("0123456789") and about["run"] == result["id"]
-    assert (tmp_path / "kept" / "c_model_0250.h5").stat().st_size < 1.2 * 4 * result["weights"] + 50_000
+    assert kept.stat().st_size < 1.2 * 4 * result["weights"] + 50_000
 
-    run_module.main(arguments[:-2])
+    command(*arguments[:-2])
     assert "done already" in capsys.readouterr().out
-
     written = path.read_bytes()
-    (tmp_path / "kept" / "c_model_0250.h5").unlink()
-    run_module.main(arguments)  # again, for the model only
-    assert (tmp_path / "kept" / "c_model_0250.h5").exists() and path.read_bytes() == written
+    kept.unlink()
+    command(*arguments)  # again, for the model only
+    assert kept.exists() and path.read_bytes() == written
 
 
-def test_runs_on_other_images_of_the_same_name_are_not_taken_for_these(small_digits, small_dataset, tmp_path, capsys):
+def test_runs_on_other_images_of_the_same_name_are_not_taken_for_these(command, small_dataset, tmp_path, capsys):
     np.savez(tmp_path / "small.npz", x_train=255 - small_dataset.train_images, y_train=small_dataset.train_labels,
              x_test=small_dataset.test_images, y_test=small_dataset.test_labels)
-    for data in small_digits, tmp_path / "small.npz":
-        run_module.main(["--method", "supervised-only", "--labels", "20", "--steps", "2", "--data", str(data),
-                         "--results", str(tmp_path)])
+    command()
+    command("--data", tmp_path / "small.npz")
     assert "done already" not in capsys.readouterr().out and len(read_results(tmp_path)) == 2
 
 
 def test_the_tutorials_preset_is_the_training_script(small_digits, tmp_path):
-    """Same seeds, same weights, however the steps are cut into pieces."""
+    """Same seeds, same weights, evaluations or not."""
     common = ["--data", str(small_digits), "--labels", "20", "--seed", "5", "--label-seed", "7"]
     sgan_mnist.main([*common, "--epochs", "1", "--steps-per-epoch", "3", "--out", str(tmp_path / "sgan")])
     run_module.main([*common, "--steps", "3", "--evaluate-every", "2", "--results", str(tmp_path),
@@ -194,25 +170,20 @@ def test_the_tutorials_preset_is_the_training_script(small_digits, tmp_path):
             np.testing.assert_array_equal(a, b, err_msg=a.path)
 
 
-def test_a_run_that_ends_before_its_first_step_is_recorded(small_digits, tmp_path, monkeypatch):
-    def out_of_memory(*_):
-        raise MemoryError("no room")
-
-    monkeypatch.setattr(run_module, "build", out_of_memory)
-    with pytest.raises(SystemExit, match="no room"):
-        run_module.main(["--data", str(small_digits), "--labels", "20", "--results", str(tmp_path)])
+def test_a_run_that_fails_is_recorded_and_made_again_when_it_is_asked_for(command, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "build", lambda *_: exec("raise MemoryError('no room')"))
+        with pytest.raises(SystemExit, match="no room"):
+            command()
     assert only_result(tmp_path)[0]["error"] == "MemoryError: no room"
-
-
-def test_a_training_that_diverges_is_recorded(small_digits, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "Settings", lambda seed: sgan_mnist.Settings(seed=seed, learning_rate=1e30))
-    run = Run(method="supervised-only", labels=20, steps=10, data=str(small_digits))
-    with pytest.raises(SystemExit) as stop:
-        run_module.main([*run.arguments(), "--results", str(tmp_path)])
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "Settings", lambda seed: sgan_mnist.Settings(seed=seed, learning_rate=1e30))
+        with pytest.raises(SystemExit) as stop:
+            command()
     result, _ = only_result(tmp_path)
-    assert "diverged" in stop.value.code == result["error"] and result["final"] is None
-    with pytest.raises(SystemExit, match="failed before: .*diverged"):
-        run_module.main([*run.arguments(), "--results", str(tmp_path)])
+    assert "diverged: c_loss is nan at step 2" in stop.value.code == result["error"] and result["final"] is None
+    command()
+    assert only_result(tmp_path)[0]["error"] is None
 
 
 def test_a_run_is_measured_on_the_test_images_whose_class_is_known(small_dataset):
@@ -230,9 +201,10 @@ def test_a_run_is_measured_on_the_test_images_whose_class_is_known(small_dataset
     assert abs(final["test_accuracy"] - final["balanced_test_accuracy"]) > 0.01
 
 
-def test_make_run_trains_without_a_folder(small_dataset):
+def test_a_tuned_run_says_its_recipe_and_ingredients(small_dataset, monkeypatch):
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
     result, _ = make_run(Run(preset="tuned", labels=20, steps=3, evaluate_every=2), small_dataset)
     assert result["error"] is None and [row["step"] for row in result["history"]] == [2, 3]
     assert result["unlabelled_images"] == 400 and result["recipe"]["recipe"] == run_module.RECIPE
-    assert result["ingredients"] == [*INGREDIENTS]
+    assert result["ingredients"] == [*INGREDIENTS] and result["threads"] == 3
     assert {"mutual_information", "marginal_entropy", "mask_rate", "test_accuracy"} <= result["final"].keys()

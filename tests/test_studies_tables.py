@@ -105,7 +105,7 @@ def test_intervals_cover_95_percent_of_students_distribution():
 
 
 def test_differences_are_between_runs_on_the_same_split_with_the_same_seed():
-    results = results_of("article", lambda run: 0.9 - 0.1 * (run.method == "supervised-only") - 0.01 * run.seed, splits=2)
+    results = results_of("article", lambda run: 0.8 + 0.1 * (run.method == "sgan") - 0.01 * run.seed, splits=2)
     changes = tables.COMPARED["supervised only"]
     assert tables.differences(results, results, changes, "test_accuracy") == pytest.approx([0.1] * 3)
     others = [result for result in results if not settings_are(result, label_seed=FIRST)]
@@ -116,14 +116,14 @@ def test_differences_are_between_runs_on_the_same_split_with_the_same_seed():
 
 
 def test_runs_are_compared_with_those_that_differ_in_one_setting_only():
-    results = results_of("labels", lambda run: 0.9 - 0.2 * bool(run.unlabelled), labels=[20], unlabelled=[500], splits=2)
-    table = tables.main_table(results)
+    table = tables.main_table(results_of(
+        "labels", lambda run: 0.9 - 0.2 * bool(run.unlabelled), labels=[20], unlabelled=[500], splits=2))
     column, start = "minus all unlabelled images", "tutorial: SGAN, stacked, 100 labels, "
     assert cells_of(table, start + "500 unlabelled")[column] == "-20.00 [-20.00, -20.00]"
     assert cells_of(table, start + "1,200 steps")[column] == ""
     table = tables.main_table(results_of("ablation", lambda run: 0.9 - 0.1 * (run.without == "clutter"), splits=2))
     assert cells_of(table, "tuned SGAN, without clutter, 100")["minus complete"] == "-10.00 [-10.00, -10.00]"
-    assert cells_of(table, "tuned SGAN, without augmentation (and clutter), 100")["minus complete"].startswith("+0.00 [")
+    assert cells_of(table, "tuned SGAN, without augmentation (and clutter)")["minus complete"].startswith("+0.00 [")
     assert "minus supervised only" not in table
 
 
@@ -135,7 +135,7 @@ def test_where_classes_are_rare_balanced_accuracies_are_compared():
     whole, alone = (cells_of(tables.main_table(results, "balanced_test_accuracy"), start)
                     for start in ("tuned SGAN, 20", "tuned SGAN, without unlabelled-images"))
     assert list(whole)[2:4] == ["balanced test accuracy, %", "test accuracy, %"]
-    assert whole["balanced test accuracy, %"] == mean_std([0.8, 0.82], 2) and whole["test accuracy, %"] == "90.00 ± 0.00"
+    assert [*whole.values()][2:4] == [mean_std([0.8, 0.82], 2), "90.00 ± 0.00"]
     assert alone["minus complete"] == mean_interval([-0.1, -0.12])
 
 

@@ -10,6 +10,7 @@ one of them gets right is equally likely to be either's. The training sets of th
 approximation.
 """
 
+import itertools
 import math
 import time
 from dataclasses import dataclass
@@ -23,13 +24,13 @@ if __name__ == "__main__":
 import keras
 import numpy as np
 
-from sgan.runs.command import InputError, printable, run_command
-from sgan.runs.options import ArgumentParser, add_options, option
 from sgan.data.copies import find_originals
 from sgan.data.dataset import DataSettings, default_labels
 from sgan.models.evaluation import predict_classes
+from sgan.runs.command import InputError, printable, run_command
 from sgan.runs.device import set_up_device
 from sgan.runs.fit import fit, in_words
+from sgan.runs.options import ArgumentParser, add_options, option
 from sgan.tuned import TunedSettings, TunedSGAN, ingredients_of
 from sgan_mnist import select_supervised_samples
 
@@ -131,11 +132,10 @@ def verdict(right):
     return f"The classifier is better {first if only_first > only_second else second} ({counts})."
 
 
-def table(labels, class_names, right):
+def class_table(labels, class_names, right):
     """Lines: how many labelled images of each class, and of all, were right in each training."""
     lines = [f"{'class':20} {'labelled':>9}" + "".join(f" {name:>26}" for name in right)]
-    for k, name in [*enumerate(class_names), (None, "all")]:
-        chosen = labels == k if k is not None else np.full(len(labels), True)
+    for name, chosen in [*((name, labels == k) for k, name in enumerate(class_names)), ("all", labels >= 0)]:
         lines.append(f"{printable(name)[:20]:20} {chosen.sum():9,}"
                      + "".join(f" {each[chosen].sum():20,} right" for each in right.values()))
     return lines
@@ -148,32 +148,28 @@ def main(argv=None):
     settings = OwnDataSettings(**vars(parser.parse_args(argv)))
     print(f"Device: {set_up_device()}")
     dataset = settings.load()
-    number = settings.labels or default_labels(dataset)
-    rows = select_supervised_samples(dataset.train_labels, number, dataset.n_classes, settings.label_seed)
+    rows = select_supervised_samples(dataset.train_labels, settings.labels or default_labels(dataset),
+                                     dataset.n_classes, settings.label_seed)
     labels = dataset.train_labels[rows]
     folds = make_folds(dataset.train_images[rows], labels, settings.seed)
-    for note in dataset.notes:
+    for note in (*dataset.notes, f"{dataset.name}, {len(dataset.train_images):,} training images, {len(rows):,} of "
+                                 "them with their labels"):
         print(f"Data: {note}")
-    print(f"Data: {dataset.name}, {len(dataset.train_images):,} training images, {len(rows):,} of them with their "
-          "labels")
 
-    same = {name: getattr(settings, name) for name in ("epochs", "batch_size", "images", "seed")}
-    trainings = {name: TunedSettings(**same, without=without) for name, without in TRAININGS.items()}
+    trainings = {name: TunedSettings(epochs=settings.epochs, batch_size=settings.batch_size, images=settings.images,
+                                     seed=settings.seed, without=without) for name, without in TRAININGS.items()}
     for name, tuned in trainings.items():
         print(f"Training {name}: ingredients {', '.join(ingredients_of(tuned, dataset.train_images))}")
-    began, done = time.perf_counter(), 0
-    right = {name: np.zeros(len(rows), bool) for name in trainings}
-    for fold in range(FOLDS):
+    began, right = time.perf_counter(), {name: np.zeros(len(rows), bool) for name in trainings}
+    for done, (fold, name) in enumerate(itertools.product(range(FOLDS), trainings), start=1):
         held_out = folds == fold
-        for name, tuned in trainings.items():
-            predicted = train_and_predict(tuned, dataset, rows, rows[held_out])
-            right[name][held_out] = predicted == labels[held_out]
-            done += 1
-            left = (time.perf_counter() - began) / done * (2 * FOLDS - done)
-            print(f"fold {fold + 1} of {FOLDS}, {name}: {right[name][held_out].sum()} of {held_out.sum()} right"
-                  + (f"; {in_words(left)} left" if left else ""), flush=True)
+        predicted = train_and_predict(trainings[name], dataset, rows, rows[held_out])
+        right[name][held_out] = predicted == labels[held_out]
+        left = (time.perf_counter() - began) / done * (2 * FOLDS - done)
+        print(f"fold {fold + 1} of {FOLDS}, {name}: {right[name][held_out].sum()} of {held_out.sum()} right; "
+              f"{in_words(left)} left", flush=True)
 
-    print("\n".join(table(labels, dataset.class_names, right)))
+    print("\n".join(class_table(labels, dataset.class_names, right)))
     print(verdict(right))
 
 

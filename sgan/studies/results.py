@@ -1,7 +1,11 @@
-"""Where finished runs are kept: RESULTS/new/, a file for each new run, and RESULTS/runs/*.jsonl, packed, a line each.
+"""Where finished runs are kept: RESULTS/new/*.json, a file for each new run, and RESULTS/runs/*.jsonl, a line each.
 
-A run writes a file of its own, so that any number of runs can end at the same time; `python -m sgan.studies STUDY
---pack` moves the new ones into the packed files, one for each preset, method and data set. All have one form:
+A run writes a file of its own, so that any number of runs can end at the same time. Each is one line, so that new ones
+are kept by
+
+    cat results/new/tuned-sgan-*.json >> results/runs/tuned-sgan-mnist.jsonl && rm results/new/tuned-sgan-*.json
+
+All have one form:
 
     id                    of the run: a hash of what makes it, see `run_id`
     name                  the same in words
@@ -51,19 +55,14 @@ def write_result(results, result):
     return path
 
 
-def result_files(results):
-    """The files of a folder of results that hold runs: the packed ones, then those of new runs."""
-    return [*sorted(Path(results).glob("runs/*.jsonl")), *sorted(Path(results).glob("new/*.json"))]
-
-
-def read_results(results, files=None):
-    """All runs of a folder of results, or of these of its files, {id: run}; of a run that failed, its latest try.
+def read_results(results):
+    """All runs of a folder of results, {id: run}; of a run that failed, its latest try.
 
     Raises:
         InputError: a line is something else, or of a run that is there already.
     """
     found = {}
-    for path in result_files(results) if files is None else files:
+    for path in (*sorted(Path(results).glob("runs/*.jsonl")), *sorted(Path(results).glob("new/*.json"))):
         text = regular_file(path).read_text(encoding="utf-8", errors="replace")
         for number, line in enumerate(text.splitlines(), start=1):
             place = f"{path}, line {number}"
@@ -91,20 +90,3 @@ def parse_result(line, place):
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         pass
     raise InputError(f"{place}: is not the result of a run; delete it, and the run is made again")
-
-
-def pack(results):
-    """Move all new runs into the packed files. Returns how many."""
-    files = result_files(results)  # a run that ends from now on is not lost: it stays where it is
-    packed = {}
-    for result in read_results(results, files).values():
-        settings, data = result["settings"], Path(result["data"]["name"]).stem
-        name = f"{settings['preset']}-{settings['method']}-{data}.jsonl"
-        packed.setdefault(Path(results) / "runs" / name, []).append(json.dumps(result) + "\n")
-    for path, lines in packed.items():
-        with atomic_write(path) as temporary:
-            temporary.write_text("".join(lines), encoding="utf-8")
-    new = [path for path in files if path.suffix == ".json"]
-    for path in new:
-        path.unlink()
-    return len(new)

@@ -11,8 +11,6 @@ import time
 
 BEGAN = time.perf_counter()  # of the process, except for Python's own start
 
-import argparse
-import itertools
 import os
 import sys
 from dataclasses import asdict, dataclass, fields
@@ -27,54 +25,34 @@ import keras
 import numpy as np
 
 from discriminator_variants import VARIANTS, count_weights
-from sgan.models.metadata import describe_classifier
 from sgan.data.augmentation import AUGMENTATION
-from sgan.runs.command import InputError, run_command
-from sgan.runs.options import ArgumentParser, add_options, at_least, flag, option
 from sgan.data.dataset import DataSettings, load_real_samples
 from sgan.models.evaluation import accuracy, balanced_accuracy, predict_classes
+from sgan.models.metadata import describe_classifier
+from sgan.runs.command import InputError, run_command
+from sgan.runs.device import available_cores, set_up_device
 from sgan.runs.files import check_writable, expand, save_model
-from sgan.runs.device import available_cores
+from sgan.runs.fit import fit
+from sgan.runs.options import ArgumentParser, add_options, at_least, flag, option
 from sgan.runs.run_folder import versions
 from sgan.studies.article import ArticleSettings, ArticleSGAN
 from sgan.studies.results import describe_rows, read_results, run_id, write_result
 from sgan.studies.supervised_only import SupervisedOnly
-from sgan.runs.device import set_up_device
-from sgan.runs.fit import step_numbers
 from sgan.tuned import INGREDIENTS, RECIPE, TunedSettings, TunedSGAN
 from sgan_mnist import Settings, select_supervised_samples
 
 FIRST = "first"  # as a --label-seed: no random split, but the first images of each class
-METHODS = "sgan", "supervised-only"
+PRESETS = {"tutorial": (12000, 600), "article": (6000, 500),  # steps of a whole training, and between evaluations
+           "tuned": (TunedSettings.epochs * TunedSettings.steps_per_epoch, 100)}
 # The baseline's length was chosen without test labels: 1,000 (tutorial) and 640 (article) passes over 100 images, five
 # times the second article's 400 updates. With 1,000 labels (split 1000, which no table uses) the loss on the labelled
 # images is then 0.010 (tutorial) and 0.0007 (article), and 99.8 and 100 % of them are classified correctly.
-SUPERVISED_ONLY_STEPS, SUPERVISED_ONLY_EVALUATE_EVERY = 2000, 1000
-
-
-@dataclass(frozen=True)
-class Preset:
-    """How long a training is, and how it is measured."""
-
-    steps: int  # of a whole training
-    evaluate_every: int
-    seconds: dict  # a step, by method, on one core: for the first guess at how long a study takes
-
-
-PRESETS = {
-    "tutorial": Preset(steps=12000, evaluate_every=600, seconds={"sgan": 1.0, "supervised-only": 0.06}),
-    "article": Preset(steps=6000, evaluate_every=500, seconds={"sgan": 0.17, "supervised-only": 0.014}),
-    "tuned": Preset(steps=TunedSettings.epochs * TunedSettings.steps_per_epoch, evaluate_every=100,
-                    seconds={"sgan": 0.18}),
-}
+SUPERVISED_ONLY = 2000, 1000
 
 
 def label_seed(text):
     """A --label-seed from the command line: a number from 0 on, or "first"."""
-    try:
-        return text if text == FIRST else at_least(int, 0)(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text}: must be a number from 0 on, or {FIRST}") from None
+    return text if text == FIRST else at_least(int, 0)(text)
 
 
 @dataclass
@@ -82,12 +60,11 @@ class Run:
     """The settings of one run: each is an option of the command line."""
 
     preset: str = option("tutorial", "whose networks and settings", choices=list(PRESETS))
-    method: str = option("sgan", "the SGAN, or its classifier on the labelled images only", choices=METHODS)
+    method: str = option("sgan", "or its classifier on the labelled images only", choices=("sgan", "supervised-only"))
     variant: str = option("stacked", "the discriminator of the tutorial's SGAN", choices=list(VARIANTS))
     labels: int = option(100, "labelled images, the same number of each class", min=1)
-    label_seed: int | str = option(0, "the label split: which images keep their labels; 'first': the first ones of "
-                                      "each class, and only images after the first --labels unlabelled, as in the "
-                                      "second article", type=label_seed)
+    label_seed: int | str = option(0, "the label split: which images keep their labels; first: the first ones of each "
+                                      "class, and unlabelled those after the first --labels", type=label_seed)
     seed: int = option(0, "seed for weights, batches and noise", min=0)
     unlabelled: int | None = option(None, "unlabelled images (default: all)", min=1)
     without: str = option("nothing", f"leave ingredients of the tuned SGAN out, A,B,...: {', '.join(INGREDIENTS)}")
@@ -96,25 +73,19 @@ class Run:
     data: str = option("mnist", "mnist, synthetic, a folder of pictures or FILE.npz")
 
     def __post_init__(self):
-        preset, supervised_only = PRESETS[self.preset], self.method == "supervised-only"
-        if self.preset == "tuned":
-            if supervised_only:
-                raise InputError("--preset tuned: has no --method supervised-only, but --without unlabelled-images")
-            tuned_settings(self).check()
-            left_out = self.without.split(",")
-            self.without = ",".join(name for name in ("nothing", *INGREDIENTS) if name in left_out)  # one name for each
-        self.steps = self.steps or (SUPERVISED_ONLY_STEPS if supervised_only else preset.steps)
-        self.evaluate_every = self.evaluate_every or (SUPERVISED_ONLY_EVALUATE_EVERY if supervised_only
-                                                      else preset.evaluate_every)
-        if self.variant != "stacked" and (supervised_only or self.preset != "tutorial"):
-            raise InputError(f"--variant {self.variant}: goes with --preset tutorial --method sgan")
-        if supervised_only and self.unlabelled:
-            raise InputError("--method supervised-only: has no --unlabelled images")
-        if self.without != "nothing" and self.preset != "tuned":
-            raise InputError(f"--without {self.without}: only --preset tuned has ingredients")
+        alone = self.method == "supervised-only"
+        if self.preset == "tuned" and alone or self.preset != "tuned" and self.without != "nothing":
+            raise InputError(f"--preset {self.preset}: the tuned one has --without unlabelled-images, the others have "
+                             "--method supervised-only")
+        if self.variant != "stacked" and (alone or self.preset != "tutorial") or alone and self.unlabelled:
+            raise InputError("--variant: goes with --preset tutorial, and like --unlabelled with --method sgan")
         if self.data == "auto":
-            raise InputError("--data auto: could mix two data sets in one table; give mnist, synthetic, a folder or "
-                             "FILE.npz")
+            raise InputError("--data auto: could mix two data sets in one table; name one")
+        tuned_settings(self).check()
+        left_out = self.without.split(",")
+        self.without = ",".join(name for name in ("nothing", *INGREDIENTS) if name in left_out)  # one name for each
+        steps, evaluate_every = SUPERVISED_ONLY if alone else PRESETS[self.preset]
+        self.steps, self.evaluate_every = self.steps or steps, self.evaluate_every or evaluate_every
 
     @property
     def name(self):
@@ -141,8 +112,7 @@ class Run:
 
     def arguments(self):
         """The command line of this run, without --results."""
-        given = {each.name: getattr(self, each.name) for each in fields(self)}
-        return [word for name, value in given.items() if value is not None for word in (flag(name), str(value))]
+        return [word for name, value in asdict(self).items() if value is not None for word in (flag(name), str(value))]
 
 
 def tuned_settings(run):
@@ -154,10 +124,9 @@ def recipe(run):
     """Number and settings of the tuned SGAN's recipe, as runs of different recipes must not be averaged; or None."""
     if run.preset != "tuned":
         return None
-    of_the_run = {each.name for each in (*fields(Run), *fields(DataSettings))}
-    of_the_run |= {"epochs", "steps_per_epoch", "out", "print_every", "tensorboard", "images"}
-    settings = asdict(tuned_settings(run))
-    settings = {name: value for name, value in settings.items() if name not in of_the_run}
+    of_the_run = {"epochs", "steps_per_epoch", "out", "print_every", "tensorboard", "images",
+                  *(each.name for each in (*fields(Run), *fields(DataSettings)))}
+    settings = {name: value for name, value in asdict(tuned_settings(run)).items() if name not in of_the_run}
     return {"recipe": RECIPE, **settings, **AUGMENTATION}
 
 
@@ -181,8 +150,6 @@ def choose_rows(labels, n_classes, run):
         others = np.setdiff1d(np.arange(len(labels)), labelled)
         others = np.random.default_rng([run.label_seed, 1]).permutation(others)
     most = len(always) + len(others)
-    if not most and run.method == "sgan":
-        raise InputError(f"--labels {run.labels}: no image is left without its label")
     if not len(always) <= (run.unlabelled or most) <= most:
         raise InputError(f"--unlabelled {run.unlabelled}: must be from {len(always)} (the labelled ones) to {most}")
     unlabelled = np.sort(np.concatenate([always, others[:(run.unlabelled or most) - len(always)]]))
@@ -206,84 +173,64 @@ def build(run, dataset, labelled_rows, unlabelled_rows):
     return sgan_class(settings, labelled, unlabelled_images, dataset.n_classes)
 
 
-def train(training, dataset, run, history):
-    """Train, and add one dictionary to `history` each --evaluate-every steps, and at the last. Returns seconds a step.
+class Evaluate(keras.callbacks.Callback):
+    """Measure the classifier every --evaluate-every steps, and at the last.
 
-    "seconds" in a row are those since the process began, without the evaluations.
-
-    Raises FloatingPointError where a loss is not a finite number any more.
+    Attributes:
+        history: a row for each evaluation, as results.py describes it.
+        seconds_per_step: without evaluations, and without the first step, which is compiled first.
     """
-    seconds, left_out = 0, 0
-    training.compile(optimizer=None)  # the models in it have theirs
-    stops = [0, 1, *range(max(2, run.evaluate_every), run.steps, run.evaluate_every), run.steps]
-    for start, stop in itertools.pairwise(sorted(set(stops))):
+
+    def __init__(self, run, dataset):
+        super().__init__()
+        self.run, self.dataset, self.history = run, dataset, []
+        self.compiled, self.evaluating = None, 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        step, now = batch + 1, time.perf_counter() - self.evaluating
+        self.compiled = self.compiled or (step, now)
+        if step % self.run.evaluate_every and step < self.run.steps:
+            return
         began = time.perf_counter()
-        means = training.fit(step_numbers(stop - start), shuffle=False, verbose=0).history
-        if start:  # the first step is compiled first, and no measure of the others
-            seconds += time.perf_counter() - began
-        row = {"step": stop, "seconds": round(time.perf_counter() - BEGAN - left_out, 2),
-               **{name: values[-1] for name, values in means.items()}}
-        for name, value in row.items():
-            if not np.isfinite(value):
-                raise FloatingPointError(f"training diverged: {name} is {value} between steps {start} and {stop}")
-        if stop % run.evaluate_every and stop < run.steps:
-            continue
-        began = time.perf_counter()
+        first_step, then = self.compiled
+        self.seconds_per_step = (now - then) / max(1, step - first_step)
+        row = {"step": step, "seconds": round(now - BEGAN, 2)}
+        for mean in self.model.metrics:
+            row[mean.name] = float(mean.result())
+            mean.reset_state()
+        c_model, dataset = self.model.c_model, self.dataset
         known = np.flatnonzero(dataset.test_labels >= 0)
-        predicted, labels = predict_classes(training.c_model, dataset.test_images, known), dataset.test_labels[known]
+        predicted, labels = predict_classes(c_model, dataset.test_images, known), dataset.test_labels[known]
         row["test_accuracy"] = float((predicted == labels).mean())
-        if stop == run.steps:
+        if step == self.run.steps:
             row["balanced_test_accuracy"] = balanced_accuracy(predicted, labels)
-            row["train_accuracy"] = accuracy(training.c_model, dataset.train_images, dataset.train_labels)
-        history.append(row)
-        left_out += time.perf_counter() - began
-        print(f"step {stop} of {run.steps}: test {row['test_accuracy']:.2%}, "
-              f"{seconds / max(stop - 1, 1):.4f} s a step", flush=True)
-    return seconds / max(run.steps - 1, 1)
-
-
-def kept_paths(run, folder):
-    """Where a run's classifier and generator are kept."""
-    return Path(folder) / f"c_model_{run.steps:04d}.h5", Path(folder) / f"g_model_{run.steps:04d}.h5"
-
-
-def keep_models(training, run, folder, about):
-    """Save the classifier, ready for `evaluate` but without an optimizer's state, and the generator if there is one."""
-    classifier, generator = kept_paths(run, folder)
-    training.c_model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    save_model(training.c_model, classifier, about)
-    if run.method == "sgan":
-        save_model(training.g_model, generator)
-
-
-def threads_of_a_run():
-    """How many threads TensorFlow uses for an operation."""
-    threads = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
-    return int(threads) if threads.isdecimal() and int(threads) else available_cores()
+            row["train_accuracy"] = accuracy(c_model, dataset.train_images, dataset.train_labels)
+        self.history.append(row)
+        print(f"step {step} of {self.run.steps}: test {row['test_accuracy']:.2%}, {self.seconds_per_step:.4f} s a step",
+              flush=True)
+        self.evaluating += time.perf_counter() - began
 
 
 def make_run(run, dataset):
-    """Train. Returns the run's result, where a training that fails has its error, and the training, or None.
+    """Train. Returns the run's result, in which a training that fails has its error, and the training, or None.
 
     Raises InputError for settings that the data do not allow.
     """
     labelled, unlabelled = choose_rows(dataset.train_labels, dataset.n_classes, run)
-    result = {**run.result(dataset.fingerprint(), error=None), "final": None, "history": [], "seconds_per_step": None,
-              "seconds": None, "weights": None, "ingredients": None,
+    threads = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    evaluate, began, training = Evaluate(run, dataset), time.perf_counter(), None
+    result = {**run.result(dataset.fingerprint(), error=None), "final": None, "history": evaluate.history,
+              "seconds_per_step": None, "seconds": None, "weights": None, "ingredients": None,
               "unlabelled_images": len(unlabelled) if run.method == "sgan" else 0,
-              "labelled_images": describe_rows(labelled),
-              "versions": versions(), "device": set_up_device(), "threads": threads_of_a_run()}
-    began = time.perf_counter()
+              "labelled_images": describe_rows(labelled), "versions": versions(), "device": set_up_device(),
+              "threads": int(threads) if threads.isdecimal() and int(threads) else available_cores()}
     keras.utils.set_random_seed(run.seed)
-    training = None
     try:
         training = build(run, dataset, labelled, unlabelled)
         result["weights"] = count_weights(*training.discriminators)
         result["ingredients"] = getattr(training, "ingredients", None)
-        result["seconds_per_step"] = train(training, dataset, run, result["history"])
-        result["final"] = result["history"][-1]
-    except InputError:
-        raise
+        fit(training, run.steps, callbacks=[evaluate], every=run.evaluate_every)
+        result["final"], result["seconds_per_step"] = evaluate.history[-1], evaluate.seconds_per_step
     except Exception as error:  # whatever it is, it belongs in the table
         result["error"] = " ".join(f"{type(error).__name__}: {error}".split())[:500]
     result["seconds"] = round(time.perf_counter() - began, 1)
@@ -308,23 +255,27 @@ def main(argv=None):
     if dataset.test_images is None:
         raise InputError(f"{run.data}: has no test set, and a run is measured on one")
     done = read_results(results).get(run.identity(dataset.fingerprint()))
-    done = None if done and done["error"] else done
+    done = done is not None and not done["error"]
     if done and not keep:
         print(f"done already: {run.name}, in {results}")
         return
-    for folder in filter(None, (results / "new", keep)):
-        check_writable(folder)  # better known now than after the training
-    there = [path for path in kept_paths(run, keep or "") if keep and path.exists()]
-    if there:
-        raise InputError(f"--keep {keep}: {there[0].name} is there already; name another folder")
+    check_writable(results / "new")  # better known now than after the training
+    if keep:
+        check_writable(keep)
+        classifier, generator = (keep / f"{name}_{run.steps:04d}.h5" for name in ("c_model", "g_model"))
+        if classifier.exists() or generator.exists():
+            raise InputError(f"--keep {keep}: the models of such a run are there already; name another folder")
     result, training = make_run(run, dataset)
     if not done:  # made again for its models alone, a run does not replace its result
-        path = write_result(results, result)
+        write_result(results, result)
     if result["error"]:
         sys.exit(result["error"])
-    if keep:
-        keep_models(training, run, keep, describe_classifier(dataset, result))
-    print("written:", ", ".join(map(str, filter(None, (None if done else path, keep)))))
+    if keep:  # ready for `evaluate`
+        training.c_model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        save_model(training.c_model, classifier, describe_classifier(dataset, result))
+        if run.method == "sgan":
+            save_model(training.g_model, generator)
+    print(f"written: {run.name}, in {keep or results}")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from sgan.runs.options import ArgumentParser, at_least, flag
 from sgan.studies.figures import draw_ablation, draw_curves, draw_errors, save_figure
 from sgan.studies.jobs import command, make_side_by_side
 from sgan.studies.published import EPOCH_STEPS, ODENA, PUBLISHED_ARTICLE, PUBLISHED_EPOCHS, PUBLISHED_ERRORS
-from sgan.studies.results import pack, read_results
+from sgan.studies.results import read_results
 from sgan.studies.run import FIRST, Run
 from sgan.studies.tables import article_table, as_row, epochs_table, errors_table, main_table, on_mnist
 from sgan.tuned import INGREDIENTS
@@ -45,16 +45,15 @@ ARTICLES = ("tutorial", "article")
 # Their runs, in the order in which they are made. The arguments are options of the command line.
 
 
-def seeds_of(splits, first_split=0, first=False):
+def seeds_of(splits, first_split=0):
     """Label seed and seed of each run of a comparison. On each label split all compared runs share both; the spread
-    over splits is that of labels, weights and noise together. `first`: the first images of each class, too."""
-    seeds = [{"label_seed": split, "seed": split} for split in range(first_split, first_split + splits)]
-    return seeds + [{"label_seed": FIRST, "seed": 0}] if first else seeds
+    over splits is that of labels, weights and noise together."""
+    return [{"label_seed": split, "seed": split} for split in range(first_split, first_split + splits)]
 
 
 def article(labels=(100,), splits=5, steps=None):
     """The second article's model, on random label splits and on the article's own labels, beside supervised only."""
-    for seeds in seeds_of(splits, first=True):
+    for seeds in [*seeds_of(splits), {"label_seed": FIRST, "seed": 0}]:
         for n in labels:
             yield dict(preset="article", method="supervised-only", labels=n, **seeds)
             yield dict(preset="article", labels=n, steps=steps, **seeds)
@@ -233,7 +232,6 @@ def main(argv=None):
     add("--jobs", type=positive, default=1, metavar="N", help="runs side by side (default: %(default)s)")
     add("--list", action="store_true", help="only print the runs, one command each")
     add("--table", action="store_true", help="only make the tables of the runs there are")
-    add("--pack", action="store_true", help="at the end, move all new results into RESULTS/runs")
     choices = parser.add_argument_group("what to run, if it is not to be the study's own choice")
     choices = partial(choices.add_argument, metavar="N", default=argparse.SUPPRESS)
     choices("--presets", nargs="+", choices=ARTICLES, metavar="P", help=", ".join(ARTICLES))
@@ -244,7 +242,7 @@ def main(argv=None):
     choices("--steps", type=positive, help="of each run")
     args = vars(parser.parse_args(argv))
     name, data, folder, jobs = (args.pop(key) for key in ("name", "data", "results", "jobs"))
-    only_list, only_table, then_pack = (args.pop(key) for key in ("list", "table", "pack"))
+    only_list, only_table = (args.pop(key) for key in ("list", "table"))
     runs = make_runs(name, data, **args)
     if only_list:
         print("\n".join(shlex.join(command(run, folder)) for run in runs))
@@ -254,7 +252,5 @@ def main(argv=None):
         run_study(runs, fingerprint, folder, jobs)
     results = results_of(runs, fingerprint, folder)
     write_tables(name, runs, results, folder, shlex.join(sys.argv[1:] if argv is None else argv))
-    if then_pack:
-        print(f"packed: {pack(folder)} new results, into {folder / 'runs'}")
     if not only_table and any(result is None or result["error"] for result in results):
         sys.exit(1)
