@@ -6,11 +6,12 @@
 All three see the first 50 principal components of the training images, which need no labels, and have scikit-learn's
 default settings, except that logistic regression has 1,000 iterations and LabelSpreading (Zhou et al. 2004, Learning
 with local and global consistency) goes by nearest neighbours; it looks at up to 5,000 unlabelled images, too.
-Prints the means, and writes a row for each split to RESULTS/baselines.csv, in place of those with the same data and
-number of labels.
+Prints a line of CSV for each split and method: data, their fingerprint, labels, method, label seed, test accuracy and
+balanced test accuracy, 0..1; and, on standard error, the means. `>> results/baselines.csv` keeps the former.
 """
 
 import csv
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,13 +25,11 @@ import numpy as np
 from sgan.data.dataset import load_real_samples
 from sgan.models.evaluation import balanced_accuracy
 from sgan.runs.command import InputError, run_command
-from sgan.runs.files import check_writable, expand, read_text, write_csv
 from sgan.runs.options import ArgumentParser, at_least
 from sgan.studies.tables import mean_std
 from sgan_mnist import select_supervised_samples
 
 COMPONENTS, UNLABELLED = 50, 5000
-COLUMNS = ["data", "fingerprint", "labels", "method", "label_seed", "test_accuracy", "balanced_test_accuracy"]
 
 
 def predictions(features, rows, labels, test_features, seed):
@@ -54,18 +53,7 @@ def predictions(features, rows, labels, test_features, seed):
         fitted = {"logistic regression": LogisticRegression(max_iter=1000).fit(features[rows], labels),
                   "SVM": SVC().fit(features[rows], labels),
                   "LabelSpreading": LabelSpreading("knn", n_neighbors=min(7, len(every))).fit(every, known)}
-    return {name: method.predict(test_features) for name, method in fitted.items()}
-
-
-def read_rows(path):
-    """The rows of a CSV that this script has written, if it is there. Raises InputError for another file."""
-    if not path.exists():
-        return []
-    table = csv.DictReader(read_text(path).splitlines())
-    rows = list(table)
-    if table.fieldnames != COLUMNS or any(None in (*row, *row.values()) for row in rows):
-        raise InputError(f"{path}: is not a table of this script; move it away, or name another --results")
-    return rows
+        return {name: method.predict(test_features) for name, method in fitted.items()}
 
 
 def main(argv=None):
@@ -76,11 +64,7 @@ def main(argv=None):
     add("--labels", type=at_least(int, 1), default=100, help="(default: %(default)s)")
     add("--first-split", type=at_least(int, 0), default=0, help="the first label seed (default: %(default)s)")
     add("--splits", type=at_least(int, 1), default=5, help="(default: %(default)s)")
-    add("--results", type=expand, default="results", metavar="FOLDER", help="(default: %(default)s)")
     args = parser.parse_args(argv)
-    path = args.results / "baselines.csv"
-    check_writable(args.results)
-    others = read_rows(path)
     if not find_spec("sklearn"):
         raise InputError("these methods need another package: pip install scikit-learn")
     from sklearn.decomposition import PCA
@@ -89,26 +73,23 @@ def main(argv=None):
     if dataset.test_images is None:
         raise InputError(f"--data {args.data}: has no test set, and the methods are measured on one")
     known = dataset.test_labels >= 0
-    flat, test_flat = (images.reshape(len(images), -1) / 255
-                       for images in (dataset.train_images, dataset.test_images[known]))
-    components = PCA(min(COMPONENTS, *flat.shape), random_state=0).fit(flat)
-    features, test_features = components.transform(flat), components.transform(test_flat)
+    images, test_images = (images.reshape(len(images), -1) / 255
+                           for images in (dataset.train_images, dataset.test_images[known]))
+    components = PCA(min(COMPONENTS, *images.shape), random_state=0).fit(images)
+    features, test_features = components.transform(images), components.transform(test_images)
     test_labels = dataset.test_labels[known]
 
-    rows, same = [], {"data": Path(dataset.name).stem, "fingerprint": dataset.fingerprint(), "labels": args.labels}
+    accuracies, same = {}, (Path(dataset.name).stem, dataset.fingerprint(), args.labels)
     for split in range(args.first_split, args.first_split + args.splits):
         labelled = select_supervised_samples(dataset.train_labels, args.labels, dataset.n_classes, split)
         labels = dataset.train_labels[labelled]
         for method, predicted in predictions(features, labelled, labels, test_features, split).items():
-            rows.append({**same, "method": method, "label_seed": split,
-                         "test_accuracy": (predicted == test_labels).mean(),
-                         "balanced_test_accuracy": balanced_accuracy(predicted, test_labels)})
-    write_csv(path, [*(row for row in others if (row["fingerprint"], row["labels"]) !=
-                       (same["fingerprint"], str(args.labels))), *rows])
-    for method in dict.fromkeys(row["method"] for row in rows):
-        accuracies, balanced = ([row[name] for row in rows if row["method"] == method] for name in COLUMNS[-2:])
-        print(f"{method:20} test accuracy, %: {mean_std(accuracies)}; balanced: {mean_std(balanced)}")
-    print(f"written: {path}")
+            both = (predicted == test_labels).mean(), balanced_accuracy(predicted, test_labels)
+            accuracies.setdefault(method, []).append(both)
+            csv.writer(sys.stdout).writerow([*same, method, split, *both])
+    for method, values in accuracies.items():
+        plain, balanced = map(list, zip(*values))
+        print(f"{method:20} test accuracy, %: {mean_std(plain)}; balanced: {mean_std(balanced)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -136,24 +136,21 @@ def recipe(run):
 
 def choose_rows(labels, n_classes, run):
     """Which training images are labelled and which unlabelled: two arrays of row numbers."""
-    if run.label_seed == FIRST:
-        share, rest = divmod(run.labels, n_classes)
-        rows_of = [np.flatnonzero(labels == k)[:share] for k in range(n_classes)]
-        if rest or min(map(len, rows_of)) < share:
-            raise InputError(f"--labels {run.labels}: must be a multiple of the number of classes, {n_classes}, and "
-                             "each of them must have enough images")
-        labelled = np.sort(np.concatenate(rows_of))
+    first = run.label_seed == FIRST
+    labelled = select_supervised_samples(labels, run.labels, n_classes, 0 if first else run.label_seed)
+    always = labelled  # labelled images also serve as unlabelled ones
+    if first:
+        share = run.labels // n_classes
+        labelled = np.sort(np.concatenate([np.flatnonzero(labels == k)[:share] for k in range(n_classes)]))
         always, others = labelled[:0], np.arange(run.labels, len(labels))
     else:
-        labelled = select_supervised_samples(labels, run.labels, n_classes, run.label_seed)
-        always = labelled  # labelled images also serve as unlabelled ones
         others = np.setdiff1d(np.arange(len(labels)), labelled)
         others = np.random.default_rng([run.label_seed, 1]).permutation(others)
-    most = len(always) + len(others)
-    if not len(always) <= (run.unlabelled or most) <= most:
-        raise InputError(f"--unlabelled {run.unlabelled}: must be from {len(always)} (the labelled ones) to {most}")
-    unlabelled = np.sort(np.concatenate([always, others[:(run.unlabelled or most) - len(always)]]))
-    return labelled, unlabelled
+    n_all = len(always) + len(others)
+    n = run.unlabelled or n_all
+    if not len(always) <= n <= n_all:
+        raise InputError(f"--unlabelled {n}: must be from {len(always)} (the labelled ones) to {n_all}")
+    return labelled, np.sort(np.concatenate([always, others[:n - len(always)]]))
 
 
 # --------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
     python -m sgan.studies article --data mnist --jobs 2        the second article's model, and supervised only
     python -m sgan.studies supervised-only                      the classifiers on 20 to 1,000 labelled images only
     python -m sgan.studies variants                             the three discriminators, and supervised only
-    python -m sgan.studies labels                               more and fewer labels, and fewer unlabelled images
+    python -m sgan.studies labels                               more and fewer labels, and fewer unlabelled images;
+                                                                labels-article: the same of the second article's model
     python -m sgan.studies default                              the default run of sgan_mnist.py, 20 epochs
     python -m sgan.studies tuned                                the tuned SGAN, 10 to 1,000 labels
     python -m sgan.studies ablation --data development.npz      the tuned SGAN without each of its ingredients
@@ -20,9 +21,9 @@ import inspect
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from discriminator_variants import VARIANTS
 from sgan.data.dataset import MNIST_FINGERPRINT, load_real_samples
@@ -37,9 +38,8 @@ from sgan.studies.run import FIRST, Run
 from sgan.studies.tables import article_table, as_row, epochs_table, errors_table, main_table, on_mnist
 from sgan.tuned import INGREDIENTS
 
-SHORT = {"tutorial": 2 * EPOCH_STEPS}  # steps of the SGAN if a study has many runs; other presets: their own number
+SHORT = 2 * EPOCH_STEPS  # of the tutorial's SGAN, if a study has many runs
 LABELS = (20, 50, 100, 200, 1000)
-ARTICLES = ("tutorial", "article")
 
 # --------------------------------------------------------------------------------------------------------------
 # Their runs, in the order in which they are made. The arguments are options of the command line.
@@ -59,15 +59,15 @@ def article(labels=(100,), splits=5, steps=None):
             yield dict(preset="article", labels=n, steps=steps, **seeds)
 
 
-def supervised_only(presets=ARTICLES, labels=LABELS, splits=10, steps=None):
+def supervised_only(labels=LABELS, splits=10, steps=None):
     """Both articles' classifiers on the labelled images only."""
     for seeds in seeds_of(splits):
-        for preset in presets:
+        for preset in ("tutorial", "article"):
             for n in labels:
                 yield dict(preset=preset, method="supervised-only", labels=n, steps=steps, **seeds)
 
 
-def variants(splits=5, steps=SHORT["tutorial"]):
+def variants(splits=5, steps=SHORT):
     """The three discriminators beside supervised only, 100 labels."""
     for seeds in seeds_of(splits):
         yield dict(method="supervised-only", **seeds)
@@ -75,16 +75,14 @@ def variants(splits=5, steps=SHORT["tutorial"]):
             yield dict(variant=variant, steps=steps, evaluate_every=max(1, steps // 6), **seeds)
 
 
-def labels(presets=("tutorial",), labels=LABELS, splits=3, unlabelled=(1000, 10000), steps=None):
+def labels(labels=LABELS, splits=3, steps=SHORT, unlabelled=(1000, 10000), preset="tutorial"):
     """SGAN and supervised only over the number of labels; with 100 also with fewer unlabelled images."""
     for seeds in seeds_of(splits):
-        for preset in presets:
-            of_sgan = dict(preset=preset, steps=steps or SHORT.get(preset), **seeds)
-            for n in sorted({*labels, 100}):
-                yield dict(preset=preset, method="supervised-only", labels=n, **seeds)
-                yield dict(of_sgan, labels=n)
-            for n in unlabelled:
-                yield dict(of_sgan, labels=100, unlabelled=n)
+        for n in sorted({*labels, 100}):
+            yield dict(preset=preset, method="supervised-only", labels=n, **seeds)
+            yield dict(preset=preset, labels=n, steps=steps, **seeds)
+        for n in unlabelled:
+            yield dict(preset=preset, labels=100, unlabelled=n, steps=steps, **seeds)
 
 
 def default(splits=5):
@@ -122,44 +120,44 @@ def other_data(labels=(100, 20), first_split=36, splits=5, steps=None):
 # The studies
 
 
-@dataclass(frozen=True)
-class Study:
+class Study(NamedTuple):
     """A list of runs and what is made of them beside the table of all runs."""
 
     runs: Callable  # yields the settings of each
-    panels: tuple  # of the figure: functions of axes and results
-    tables: dict = field(default_factory=dict)  # heading: function of results; beside published figures, for MNIST only
+    panels: list  # of the figure: functions of axes and results
+    tables: dict = {}  # heading: function of results; beside published figures, for MNIST only
     compared_by: str = "test_accuracy"
 
 
 ODENA_ERRORS = {f"published: {ODENA}": {n: float(error) for n, error in PUBLISHED_ERRORS[ODENA].items()}}
 ARTICLE_CURVES = {f"published: {method}": curve for method, curve in PUBLISHED_ARTICLE.items()}
-TUTORIAL_CURVE = {epoch * EPOCH_STEPS: value for epoch, value in enumerate(PUBLISHED_EPOCHS, start=1)}
+TUTORIAL_CURVE = {"published run": {EPOCH_STEPS * (i + 1): value for i, value in enumerate(PUBLISHED_EPOCHS)}}
+
+OVER_LABELS = [partial(draw_errors, published=ODENA_ERRORS),
+               partial(draw_errors, name="unlabelled_images", label="unlabelled images",
+                       chosen=lambda settings: settings["method"] == "sgan" and settings["labels"] == 100)]
 
 STUDIES = {
-    "article": Study(article, (partial(draw_curves, published=ARTICLE_CURVES),),
+    "article": Study(article, [partial(draw_curves, published=ARTICLE_CURVES)],
                      {"Beside the article's figures": article_table}),
-    "supervised-only": Study(supervised_only, (partial(draw_errors, published=ODENA_ERRORS),)),
-    "variants": Study(variants, (draw_curves,)),
-    "labels": Study(labels, (
-        partial(draw_errors, published=ODENA_ERRORS),
-        partial(draw_errors, name="unlabelled_images", label="unlabelled images",
-                chosen=lambda settings: settings["method"] == "sgan" and settings["labels"] == 100))),
-    "default": Study(default, (
-        draw_curves,
-        partial(draw_curves, name="train_accuracy", label="accuracy on the training set",
-                published={"published run": TUTORIAL_CURVE})), {"After each epoch": epochs_table}),
-    "tuned": Study(tuned, (draw_errors,), {"Beside published figures": errors_table}),
-    "ablation": Study(ablation, (draw_ablation,)),
-    "other-data": Study(other_data, (draw_errors,), compared_by="balanced_test_accuracy"),
+    "supervised-only": Study(supervised_only, OVER_LABELS[:1]),
+    "variants": Study(variants, [draw_curves]),
+    "labels": Study(labels, OVER_LABELS),
+    "labels-article": Study(partial(labels, preset="article", labels=(20, 100, 1000), unlabelled=(1000,), splits=1,
+                                    steps=None), OVER_LABELS),
+    "default": Study(default, [draw_curves, partial(draw_curves, name="train_accuracy", published=TUTORIAL_CURVE,
+                                                    label="accuracy on the training set")],
+                     {"After each epoch": epochs_table}),
+    "tuned": Study(tuned, [draw_errors], {"Beside published figures": errors_table}),
+    "ablation": Study(ablation, [draw_ablation]),
+    "other-data": Study(other_data, [draw_errors], compared_by="balanced_test_accuracy"),
 }
 
 
 def make_runs(name, data, **changes):
     """The runs of a study, with `changes` to its arguments. Raises InputError for one that it does not have."""
-    allowed = inspect.signature(STUDIES[name].runs).parameters
-    for option in changes.keys() - allowed.keys():
-        raise InputError(f"{flag(option)}: the study '{name}' has no such choice, only {', '.join(map(flag, allowed))}")
+    for option in changes.keys() - inspect.signature(STUDIES[name].runs).parameters.keys():
+        raise InputError(f"{flag(option)}: the study '{name}' has no such choice")
     runs = [Run(**settings, data=data) for settings in STUDIES[name].runs(**changes)]
     return list({run.name: run for run in runs}.values())
 
@@ -183,9 +181,7 @@ def run_study(runs, fingerprint, folder, jobs):
     try:
         make_side_by_side(missing, folder, jobs)
     except KeyboardInterrupt:
-        done = len(runs) - results_of(runs, fingerprint, folder).count(None)
-        raise KeyboardInterrupt(f"interrupted: {done} of {len(runs)} runs are done; the same command goes on with the "
-                                "others") from None
+        raise KeyboardInterrupt("interrupted; the same command goes on with the runs that are missing") from None
 
 
 def write_tables(name, runs, results, folder, command_line):
@@ -232,14 +228,11 @@ def main(argv=None):
     add("--jobs", type=positive, default=1, metavar="N", help="runs side by side (default: %(default)s)")
     add("--list", action="store_true", help="only print the runs, one command each")
     add("--table", action="store_true", help="only make the tables of the runs there are")
-    choices = parser.add_argument_group("what to run, if it is not to be the study's own choice")
-    choices = partial(choices.add_argument, metavar="N", default=argparse.SUPPRESS)
-    choices("--presets", nargs="+", choices=ARTICLES, metavar="P", help=", ".join(ARTICLES))
-    choices("--labels", nargs="+", type=positive, help="numbers of labelled images")
-    choices("--unlabelled", nargs="+", type=positive, help="numbers of unlabelled images, beside all of them")
-    choices("--splits", type=positive, help="label splits")
-    choices("--first-split", type=at_least(int, 0), help="the label seed of the first of them")
-    choices("--steps", type=positive, help="of each run")
+    choice = partial(add, metavar="N", default=argparse.SUPPRESS)  # the default is the study's own
+    choice("--labels", nargs="+", type=positive, help="numbers of labelled images")
+    choice("--splits", type=positive, help="how many label splits")
+    choice("--first-split", type=at_least(int, 0), help="the label seed of the first of them")
+    choice("--steps", type=positive, help="of each run")
     args = vars(parser.parse_args(argv))
     name, data, folder, jobs = (args.pop(key) for key in ("name", "data", "results", "jobs"))
     only_list, only_table = (args.pop(key) for key in ("list", "table"))
