@@ -8,16 +8,15 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT, USERS_ENVIRONMENT
 
 import sgan_mnist
 from sgan import tuned
+from sgan.data import dataset
 from sgan.data.dataset import load_real_samples
 from sgan.models.evaluation import accuracy
 from sgan.runs import files
@@ -141,8 +140,8 @@ def test_killed_and_resumed_run_equals_the_whole_one_bit_for_bit(whole_run, star
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n, name", [(1, "state.npz"), (2, "run.json"), (3, "g_model_0002.h5"), (7, "curves.png"),
-                                     (8, "state.npz"), (9, "run.json"), (10, "g_model_0004.h5"), (24, "run.json")])
+@pytest.mark.parametrize("n, name", [(1, "state.npz"), (2, "run.json"), (8, "state.npz"), (9, "run.json"),
+                                     (12, "generated_plot_0004.png")])
 def test_a_run_that_stops_at_any_file_is_resumed_bit_for_bit(whole_run, small_digits, tmp_path, monkeypatch, n, name):
     """As when it is killed before its n-th file has its final name."""
     out, replaced, replace = tmp_path / "run", [], os.replace
@@ -263,15 +262,19 @@ def test_labelled_images_that_validate_are_not_trained_on(small_digits, tmp_path
     assert read_history(tmp_path / "run")[0]["validation_accuracy"] == pytest.approx(expected)
 
 
-@pytest.mark.slow
-def test_without_a_network_auto_trains_on_synthetic_digits_and_says_so(run_script, tmp_path):
-    status, output, errors = run_script(
-        "sgan_mnist.py", "--epochs", 1, "--out", tmp_path / "run", *SMALL, KERAS_HOME=str(tmp_path / "keras"),
-        http_proxy="http://127.0.0.1:9", https_proxy="http://127.0.0.1:9")
-    assert status == 0
-    assert "\n".join(errors).count("NOT MNIST") == 2  # at the start and at the end
-    data = read_record(tmp_path / "run")["data"]
-    assert data["source"] == "synthetic" and "NOT MNIST" in data["warning"]
+def test_a_run_without_a_network_says_at_its_end_that_it_is_not_mnist(tmp_path, digits, monkeypatch, capsys):
+    def refuse():
+        raise InputError("no network")
+
+    monkeypatch.setattr(dataset, "load_mnist", refuse)
+    monkeypatch.setattr(dataset, "synthetic_digits", lambda: digits)
+    main(["--out", str(tmp_path / "run"), "--epochs", "1", *SMALL])
+    assert capsys.readouterr().err.count("NOT MNIST") == 2  # at the start and at the end
+    monkeypatch.undo()
+    monkeypatch.setattr(dataset, "synthetic_digits", lambda: digits)
+    resume(tmp_path / "run")  # with the same images, even if there is a network now
+    assert capsys.readouterr().err.count("NOT MNIST") == 1
+    assert read_record(tmp_path / "run")["data"]["source"] == "synthetic"
 
 
 # What is refused
@@ -386,37 +389,28 @@ def test_a_damaged_record_or_history_has_no_effect(copied_run, whole_run):
     assert record.pop("settings")["out"] == str(copied_run) and before.pop("settings") and record == before
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on a file's size")
-@pytest.mark.parametrize("limit, file, left", [
-    (100, "state.npz", []), (6000, "g_model_0001.h5", [".lock", "run.json", "state.npz"])])
-def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing_half_written(small_digits, tmp_path, limit, file,
-                                                                                   left):
-    """As on a full disk: no file may be larger than `limit` kB when the first of them is saved."""
-    program = f"""if True:
-        import sgan
-        sgan.begin_script()
-        import resource
-        import sgan_mnist
-        from sgan.runs.command import run_command
-        save_model = sgan_mnist.save_model
+@pytest.mark.parametrize("function, file, left", [
+    ("SGAN", "state.npz", set()), ("summarize_performance", "g_model_0001.h5", {".lock", "run.json", "state.npz"})])
+def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing_half_written(small_digits, tmp_path, monkeypatch,
+                                                                                function, file, left):
+    """As on a full disk: from the call of a function on, no file may be larger than 100 kB."""
+    import resource
 
-        def limit(*arguments):
-            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-            save_model(*arguments)
+    limits, call = resource.getrlimit(resource.RLIMIT_FSIZE), getattr(sgan_mnist, function)
 
-        if {limit} == 100:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-        sgan_mnist.save_model = limit
-        run_command(lambda: sgan_mnist.main([
-            "--data", {str(small_digits)!r}, "--out", {str(tmp_path / "run")!r}, "--epochs", "1", "--batch-size", "10",
-            "--steps-per-epoch", "1"]))
-    """
-    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=USERS_ENVIRONMENT, capture_output=True,
-                           text=True)
-    assert ended.returncode == 2
-    assert re.fullmatch(rf"-c: File too large: .*{file}\n", ended.stderr)
-    assert sorted(path.name for path in tmp_path.glob("run/*")) == left
+    def limit_and_call(*arguments):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        return call(*arguments)
+
+    monkeypatch.setattr(sgan_mnist, function, limit_and_call)
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            main(["--data", str(small_digits), "--out", str(tmp_path / "run"), *SMALL, "--steps-per-epoch", "1"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.filename == str(tmp_path / "run" / file)
+    assert {path.name for path in tmp_path.glob("run/*")} == left
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def fit(training, steps, epochs=1, first_epoch=0, callbacks=(), every=None, verb
         epochs, first_epoch: number of the whole training's epochs, and of those already made.
         callbacks: Keras'. Their `logs` are each step's own metrics, at the end of an epoch the means of its steps and
             the "seconds" they took.
-        every: callbacks want to see every so-manieth step; on a GPU they do not see all of them, see `steps_per_call`.
+        every: callbacks need to see each step whose number is a multiple of this; on a GPU they do not see all.
         verbose: as Keras' `fit` takes it.
 
     Raises:
@@ -161,9 +161,6 @@ class TimeLeft(keras.callbacks.Callback):
 
 
 def in_words(seconds):
-    """"about 1 h 20 min", "about 5 min", "less than a minute"."""
-    minutes = round(seconds / 60)
-    if minutes < 1:
-        return "less than a minute"
-    hours, minutes = divmod(minutes, 60)
-    return "about " + " ".join([f"{hours} h"] * bool(hours) + [f"{minutes} min"] * bool(minutes))
+    """"about 1 h 20 min", "about 5 min"."""
+    hours, minutes = divmod(max(1, round(seconds / 60)), 60)
+    return f"about {hours} h {minutes} min" if hours else f"about {minutes} min"

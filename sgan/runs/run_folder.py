@@ -18,11 +18,8 @@ import uuid
 from dataclasses import asdict, dataclass, fields
 from importlib.util import find_spec
 
-import h5py
 import keras
-import matplotlib
 import numpy as np
-import tensorflow as tf
 
 from sgan.data.dataset import DataSettings, split_validation
 from sgan.runs.command import InputError
@@ -210,11 +207,10 @@ class RunFolder:
                 raise InputError(f"--resume: {self.state_path} belongs to other networks than this program's")
             for variable, value in zip(variables, self.saved):
                 variable.assign(value)
-        self.check_still_there()
         self.lock.truncate(0)
+        self.save(training)
         self.lock.write(self.record["id"])
         self.lock.flush()
-        self.save(training)
 
     def save(self, training):
         """Write the run's files, the state after an epoch's others: what a kill leaves out is made again."""
@@ -258,8 +254,8 @@ class SaveEpoch(keras.callbacks.Callback):
 
 def versions():
     """The versions that a run depends on, for its record."""
-    packages = {package.__name__: package.__version__ for package in (tf, keras, np, h5py, matplotlib)}
-    return {"python": platform.python_version(), **packages}
+    packages = "tensorflow", "keras", "numpy", "h5py", "matplotlib"
+    return {"python": platform.python_version(), **{name: sys.modules[name].__version__ for name in packages}}
 
 
 def this_computer():
