@@ -327,6 +327,8 @@ def of_an_earlier_version(arrays, record):
     record.update(of_the_run)
     for name in "data", "out", "epochs":
         del record["settings"][name]
+    for i, name in enumerate([*arrays]):
+        arrays[f"{i:03d} conv_1/kernel"] = arrays.pop(name)
 
 
 def of_other_networks(arrays, record):

@@ -149,8 +149,7 @@ class TimeLeft(keras.callbacks.Callback):
             self.compiled, self.steps_before = now, batch
         elif not self.said and now - self.compiled > 10:
             step = (now - self.compiled) / (batch - self.steps_before)
-            print(f"{in_words(self.epochs_left * self.params['steps'] * step)} for this run, and the evaluations",
-                  flush=True)
+            print(f"{in_words(self.epochs_left * self.params['steps'] * step)} for the steps of this run", flush=True)
             self.said = True
 
     def on_epoch_end(self, epoch, logs=None):

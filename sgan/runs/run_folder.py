@@ -143,7 +143,7 @@ class RunFolder:
         try:
             with np.load(regular_file(self.state_path)) as state:
                 record = dict(json.loads(str(state["run"])))
-                self.saved = [state[f"arr_{i}"] for i in range(len(state.files) - 1)]
+                self.saved = [state[name] for name in state.files if name != "run"]
         except Exception as error:  # a damaged zip file raises many kinds
             raise InputError(f"--resume: cannot read {self.state_path}: {first_line(error)}") from None
         settings = record.get("settings", {})
