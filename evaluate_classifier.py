@@ -30,7 +30,7 @@ from sgan.models.loading import load_classifier, read_about
 from sgan.runs.command import InputError, printable, run_command
 from sgan.runs.device import set_up_device
 from sgan.runs.files import atomic_write, check_writable, expand, read_json
-from sgan.runs.options import ArgumentParser
+from sgan.runs.options import ArgumentParser, flag
 
 RUN_FOLDER = "runs/sgan"  # of sgan_mnist.py
 
@@ -145,18 +145,20 @@ def parse_arguments(argv):
                         help="only say what these picture files show, or all those in these folders")
     parser.add_argument("--csv", type=expand, metavar="FILE.csv",
                         help="write what --predict finds into a table, the least confident first")
-    parser.add_argument("--whole", action="store_true",
-                        help="scale the whole picture, where otherwise one digit would be cut out of it")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--cut-out", action="store_true",
+                     help="cut one character out of each photograph (default for classifiers of MNIST's digits)")
+    how.add_argument("--whole", action="store_true", help="scale the whole picture (default for other classifiers)")
     parser.add_argument("--invert", action="store_true",
-                        help="the pictures show dark ink on light paper (otherwise found out, except with --whole)")
+                        help="invert all pictures: dark ink on light paper (default: found out for strokes)")
     argv = sys.argv[1:] if argv is None else argv
     for argument in argv:
         if argument.startswith("-") and os.path.exists(argument):
             parser.error(f"{argument}: is a file named like an option; write ./{argument}, or ./* for all files")
     args = parser.parse_intermixed_args(argv)
-    for name in ("data", "confusion") if args.predict else ("csv", "whole", "invert"):
+    for name in ("data", "confusion") if args.predict else ("csv", "cut_out", "whole", "invert"):
         if getattr(args, name) not in (None, False):
-            parser.error(f"--{name} goes {'without' if args.predict else 'with'} --predict")
+            parser.error(f"{flag(name)} goes {'without' if args.predict else 'with'} --predict")
     for name, suffix in ("confusion", ".png"), ("csv", ".csv"):
         path = getattr(args, name)
         if path and len(args.models) > 1:
@@ -201,7 +203,7 @@ def main(argv=None):
     for path, model in models.items():
         print(f"Model: {printable(path)}")
         if args.predict:
-            names, read = how_to_read(path, model, args.whole, args.invert)
+            names, read = how_to_read(path, model, args.whole, args.cut_out, args.invert)
             all_read &= classify(model, names, files, read, args.csv) == len(files)
         else:
             measure(path, model, args, loaded)

@@ -9,6 +9,7 @@ from keras import layers
 from sgan.runs.command import InputError
 from sgan.data.dataset import MNIST_FINGERPRINT
 from sgan.models.loading import load_classifier
+from sgan.runs.files import save_model
 
 
 def hand_made(run, test_accuracy, fingerprint=MNIST_FINGERPRINT, **others):
@@ -25,6 +26,16 @@ def small_classifier(*extra, in_shape=(28, 28, 1), n_outputs=10, activation="sof
     """One dense layer, behind other layers if there are any."""
     last = layers.Dense(n_outputs, activation)
     return keras.Sequential([keras.Input(in_shape), *extra, layers.Flatten(), last])
+
+
+def nearest(means, path, about=None):
+    """A classifier that names the class whose mean image, (K, H, W, C) in 0..255, is the nearest; saved at `path`."""
+    flat = (np.reshape(means, (len(means), -1)) - 127.5) / 127.5
+    model, scale = small_classifier(in_shape=np.shape(means)[1:], n_outputs=len(means)), 20 / flat.shape[1]
+    model.layers[-1].set_weights([scale * flat.T, -scale * (flat**2).sum(axis=1) / 2])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    save_model(model, path, about)
+    return path
 
 
 def batches(n=4, shape=(8, 8, 1)):

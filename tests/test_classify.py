@@ -5,16 +5,16 @@ import csv
 import os
 import shutil
 
-import keras
 import numpy as np
 import pytest
-from keras import layers
+from helpers import nearest, small_classifier
 from PIL import Image
 
 from evaluate_classifier import main
 from sgan.data.dataset import Dataset, synthetic_digits
 from sgan.models import classify
 from sgan.models.classify import find_pictures
+from sgan.models.loading import load_classifier
 from sgan.models.metadata import describe_classifier
 from sgan.runs.command import InputError
 from sgan.runs.files import save_model
@@ -24,29 +24,12 @@ NAMES = ("dark", "grey", "light")
 RECORD = {"id": "5f", "data": {"fingerprint": "not MNIST"}}
 
 
-def nearest(means, about=None, path=None):
-    """A classifier that names the class whose mean image, (K, H, W, C) in 0..255, is the nearest; saved at `path`."""
-    means = (np.asarray(means, "float64") - 127.5) / 127.5
-    model = keras.Sequential([keras.Input(means.shape[1:]), layers.Flatten(), layers.Dense(len(means), "softmax")])
-    flat = means.reshape(len(means), -1)
-    scale = 20 / flat.shape[1]
-    model.layers[-1].set_weights([scale * flat.T, -scale * (flat**2).sum(axis=1) / 2])
-    save_model(model, path, about)
-    return path
-
-
 @pytest.fixture(scope="module")
 def shades(tmp_path_factory):
     """A classifier of 8x8 colour images by their brightness, which knows the names of its three classes."""
     means = np.ones((3, 8, 8, 3)) * np.array([0, 128, 255])[:, None, None, None]
     data = Dataset("folder", np.zeros((3, 8, 8, 3), "uint8"), np.arange(3), class_names=NAMES)
-    return nearest(means, describe_classifier(data, RECORD), tmp_path_factory.mktemp("shades") / "c_model.h5")
-
-
-@pytest.fixture(scope="module")
-def digit_means():
-    data = synthetic_digits(2000, 10)
-    return [data.train_images[data.train_labels == k].mean(axis=0) for k in range(10)]
+    return nearest(means, tmp_path_factory.mktemp("shades") / "c_model.h5", describe_classifier(data, RECORD))
 
 
 @pytest.fixture
@@ -83,7 +66,8 @@ def table(path):
         return list(csv.DictReader(file))
 
 
-# ------------------------------------------------------------------------------------- which files
+# --------------------------------------------------------------------------------------------------------------
+# Which files
 
 
 def test_folders_are_searched_for_pictures(shades, folder, capsys):
@@ -123,7 +107,8 @@ def test_a_file_that_is_named_like_an_option(shades, tmp_path, monkeypatch, caps
     assert run(shades, "--predict", "./-3.png") == 0 and "-3.png: light" in capsys.readouterr().out
 
 
-# ------------------------------------------------------------------------------------- what is said of them
+# --------------------------------------------------------------------------------------------------------------
+# What is said of them
 
 
 def test_a_table_with_the_least_sure_first(shades, folder, tmp_path, capsys):
@@ -145,7 +130,7 @@ def test_a_table_with_the_least_sure_first(shades, folder, tmp_path, capsys):
 def test_no_cell_of_the_table_is_computed_by_a_spreadsheet_or_no_text(tmp_path, capsys):
     images = np.array([0, 255], "uint8")[:, None, None, None] * np.ones((1, 8, 8, 1), "uint8")
     about = describe_classifier(Dataset("", images, np.arange(2), class_names=("+dark", "light")), RECORD)
-    path, names = nearest(images, about, tmp_path / "c_model.h5"), ("=1+2.png", "@a.png", "b.png", b"\xff.png")
+    path, names = nearest(images, tmp_path / "c_model.h5", about), ("=1+2.png", "@a.png", "b.png", b"\xff.png")
     for name in names:
         Image.new("L", (8, 8), 250).save(os.fsdecode(tmp_path / os.fsdecode(name)))
     with contextlib.chdir(tmp_path):
@@ -205,7 +190,8 @@ def test_a_table_of_nothing_is_not_written_which_is_said(shades, tmp_path, capsy
 
 def test_a_table_that_cannot_be_written_is_refused_before_any_picture_is_read(shades, folder, tmp_path, capsys):
     (tmp_path / "file").write_text("of the user")
-    assert "is not a folder" in refusal(shades, "--predict", folder, "--csv", tmp_path / "file" / "a.csv")
+    with pytest.raises(OSError, match="file"):
+        run(shades, "--predict", folder, "--csv", tmp_path / "file" / "a.csv")
     assert capsys.readouterr().out == ""
 
 
@@ -226,88 +212,110 @@ def test_tilde_is_the_home_folder(shades, folder, tmp_path, monkeypatch, capsys)
     assert len(table(tmp_path / "out.csv")) == 1
 
 
-# ------------------------------------------------------------------------------------- digits
+# --------------------------------------------------------------------------------------------------------------
+# Strokes
 
 
-def page(digit, size, scale, ink=-150, paper=210):
-    """A digit, uint8 (28, 28), drawn `scale` times as large on a page of `size` (width, height), off the middle."""
-    width, height = size
-    large = np.asarray(Image.fromarray(digit).resize((28 * scale, 28 * scale), Image.Resampling.BICUBIC), "float32")
-    picture = np.full((height, width), paper, "float32")
-    top, left = (height - len(large)) // 2, (width - len(large)) * 2 // 3
-    picture[top:top + len(large), left:left + len(large)] += ink * large / 255
+@pytest.fixture(scope="module")
+def drawn():
+    return synthetic_digits(2000, 30)
+
+
+@pytest.fixture
+def of_strokes(drawn, tmp_path):
+    """of_strokes(change, name="own") is a classifier of the digits that `change` makes of uint8 (N, 28, 28, 1)."""
+    def save(change=lambda images: images, name="own"):
+        images, labels = change(drawn.train_images), drawn.train_labels
+        data = Dataset(name, images, labels, class_names=tuple("0123456789"))
+        means = [images[labels == k].mean(axis=0) for k in range(10)]
+        return nearest(means, tmp_path / "c_model.h5", describe_classifier(data, RECORD))
+    return save
+
+
+def page(digit, paper, ink):
+    """A digit, uint8 (28, 28), drawn four times as large on a page of 320x240 pixels, off the middle."""
+    large = np.asarray(Image.fromarray(digit).resize((112, 112), Image.Resampling.BICUBIC), "float32")
+    picture = np.full((240, 320), paper, "float32")
+    picture[64:176, 140:252] += (ink - paper) * large / 255
     return Image.fromarray(picture.clip(0, 255).astype("uint8"))
 
 
 @pytest.fixture
-def pages(tmp_path):
-    """Twenty digits photographed: small, off the middle, dark on light and light on dark; and a blank page."""
-    data, folder = synthetic_digits(20, 10, seed=3), tmp_path / "pages"
-    folder.mkdir()
-    for i, (image, label) in enumerate(zip(data.train_images, data.train_labels)):
-        dark = {"ink": -150, "paper": 210} if i % 2 else {"ink": 150, "paper": 40}
-        page(image[..., 0], (320, 240), 4, **dark).save(folder / f"{label}_{i}.png")
-    return folder
+def pages(drawn, tmp_path):
+    """Twenty digits photographed: small, off the middle, dark on light and light on dark."""
+    (tmp_path / "pages").mkdir()
+    for i, (image, label) in enumerate(zip(drawn.test_images[:20], drawn.test_labels)):
+        page(image[..., 0], *((210, 60) if i % 2 else (40, 190))).save(tmp_path / "pages" / f"{label}_{i}.png")
+    return tmp_path / "pages"
 
 
-def right(path):
+def right(*arguments):
+    """The share of the pictures that is read as the first letter of its name, in a table beside the model."""
+    path = arguments[0].with_name("c.csv")
+    assert run(*arguments, "--csv", path) == 0
     return np.mean([row["class"] == os.path.basename(row["path"])[0] for row in table(path)])
 
 
 @pytest.mark.parametrize("says", [True, False])
-def test_digits_are_cut_out_of_pages(digit_means, pages, tmp_path, capsys, says):
-    about = describe_classifier(synthetic_digits(10, 10), RECORD) if says else None
-    path = nearest(digit_means, about, tmp_path / "c_model.h5")
-    assert run(path, "--predict", pages, "--csv", tmp_path / "cut.csv") == 0
+def test_classifiers_of_mnist_cut_digits_out_of_pages(of_strokes, drawn, pages, capsys, says):
+    path = of_strokes(name="synthetic")
+    if not says:
+        save_model(load_classifier(path), path)
+    assert right(path, "--predict", pages) >= 0.7  # which such a simple classifier reaches on the digits themselves
     errors = capsys.readouterr().err.splitlines()
     assert ["taken for digits" in error for error in errors] == ([] if says else [True])
-    assert run(path, "--predict", pages, "--whole", "--csv", tmp_path / "whole.csv") == 0
-    assert right(tmp_path / "cut.csv") >= 0.7  # which such a simple classifier reaches on the digits themselves
-    assert right(tmp_path / "whole.csv") <= 0.4
+    assert right(path, "--predict", pages, "--whole") <= 0.4
 
 
-def test_other_classifiers_of_such_images_see_the_whole_picture(digit_means, pages, tmp_path, capsys):
-    data = synthetic_digits(10, 10)
-    about = describe_classifier(data._replace(name="letters.npz", class_names=tuple("abcdefghij")), RECORD)
-    path = nearest(digit_means, about, tmp_path / "c_model.h5")
-    for name, more in (("a.csv", []), ("b.csv", ["--whole"])):
-        assert run(path, "--predict", pages, "--csv", tmp_path / name, *more) == 0
-    assert table(tmp_path / "a.csv") == table(tmp_path / "b.csv")
-    assert {row["class"] for row in table(tmp_path / "a.csv")} <= set("abcdefghij")
+@pytest.mark.parametrize("change", [lambda images: images, lambda images: 220 - images // 2,
+                                    lambda images: images[:, 3:25, 3:25]], ids=["light", "dark", "to the edge"])
+def test_any_classifier_of_strokes_cuts_characters_out_of_pages_if_asked(of_strokes, pages, capsys, change):
+    path = of_strokes(change)
+    assert right(path, "--predict", pages, "--cut-out") >= 0.7
+    assert not capsys.readouterr().err
+    assert right(path, "--predict", pages) <= 0.4
 
 
-def test_a_blank_page_is_not_guessed(digit_means, pages, tmp_path, capsys):
-    path = nearest(digit_means, describe_classifier(synthetic_digits(10, 10), RECORD), tmp_path / "c_model.h5")
-    Image.new("L", (300, 200), 220).save(pages / "blank.png")
-    Image.new("L", (4, 4), 220).save(pages / "tiny.png")
-    assert run(path, "--predict", pages / "blank.png", pages / "tiny.png") == 2
+@pytest.mark.parametrize("dark, name, more", [(False, "own", []), (True, "own", []), (False, "synthetic", ["--whole"])])
+def test_pictures_the_other_way_round_are_inverted_which_is_said(of_strokes, drawn, tmp_path, capsys, dark, name, more):
+    path = of_strokes(lambda images: 255 - images if dark else images, name)
+    said = []
+    for invert, options in (dark, more), (not dark, more), (not dark, [*more, "--invert"]):
+        for i, image in enumerate(drawn.test_images[..., 0]):
+            Image.fromarray(255 - image if invert else image).save(tmp_path / f"{i}.png")
+        assert run(path, "--predict", *(tmp_path / f"{i}.png" for i in range(30)), *options) == 0
+        said.append(capsys.readouterr())
+    assert said[0].out == said[1].out == said[2].out and not said[0].err and not said[2].err
+    seen = "light on dark" if dark else "dark on light"
+    assert said[1].err.startswith(f"30 of 30 pictures: {seen}, the opposite of those trained on, and inverted")
+    assert said[1].err.count("\n") == 1
+
+
+def test_what_is_printed_is_the_class_and_its_probability(of_strokes, drawn, tmp_path, capsys):
+    path = of_strokes()
+    Image.fromarray(drawn.test_images[0, ..., 0]).save(tmp_path / "a.png")
+    assert run(path, "--predict", tmp_path / "a.png") == 0
+    probabilities = load_classifier(path).predict((drawn.test_images[:1] - 127.5) / 127.5, verbose=0)[0]
+    assert capsys.readouterr().out.splitlines()[1] == (
+        f"{tmp_path}/a.png: {probabilities.argmax()} ({probabilities.max():.2%})")
+
+
+def test_other_classifiers_cut_nothing_out_and_invert_only_if_told(shades, tmp_path, capsys):
+    Image.new("L", (30, 20), 250).save(tmp_path / "a.png")
+    assert "strokes on a plain ground, as --cut-out needs" in refusal(shades, "--predict", "a.png", "--cut-out")
+    assert "not allowed with" in refusal(shades, "--predict", "a.png", "--cut-out", "--whole")
+    assert run(shades, "--predict", tmp_path / "a.png") == 0 and ": light (" in capsys.readouterr().out
+    assert run(shades, "--predict", tmp_path / "a.png", "--invert") == 0 and ": dark (" in capsys.readouterr().out
+    save_model(small_classifier(in_shape=(28, 28, 2)), tmp_path / "two.h5")
+    assert "2 channels" in refusal(tmp_path / "two.h5", "--predict", "a.png")
+
+
+def test_a_blank_page_is_not_guessed(of_strokes, tmp_path, capsys):
+    path = of_strokes(name="synthetic")
+    Image.new("L", (300, 200), 220).save(tmp_path / "blank.png")
+    Image.new("L", (4, 4), 220).save(tmp_path / "tiny.png")
+    assert run(path, "--predict", tmp_path / "blank.png", tmp_path / "tiny.png") == 2
     output = capsys.readouterr()
     assert output.out == f"Model: {path}\n"
     blank, tiny = output.err.splitlines()
-    assert blank == f"{pages}/blank.png: no ink found" and tiny.startswith(f"{pages}/tiny.png: ")
-
-
-# ------------------------------------------------------------------------------------- measuring own classes
-
-
-@pytest.fixture
-def shades_folder(tmp_path):
-    """A folder of the three classes, two pictures each."""
-    for name, shade in zip(NAMES, (5, 120, 250)):
-        (tmp_path / "set" / name).mkdir(parents=True)
-        for i in range(2):
-            Image.new("RGB", (12, 12), (shade, shade, shade + i)).save(tmp_path / "set" / name / f"{i}.png")
-    return tmp_path / "set"
-
-
-def test_a_folder_is_measured_at_the_models_size(shades, shades_folder, tmp_path, capsys):
-    main([str(shades), "--data", str(shades_folder), "--confusion", str(tmp_path / "c.png")])
-    output = capsys.readouterr().out
-    assert "Train Accuracy: 100.000%" in output and (tmp_path / "c.png").exists()
-    assert [line.split()[0] for line in output.splitlines() if line.endswith("100.00%")] == list(NAMES)
-
-
-def test_classes_of_other_names(shades, shades_folder):
-    (shades_folder / "light").rename(shades_folder / "white")
-    message = refusal(shades, "--data", shades_folder)
-    assert "only the model has light" in message and "has white" in message
+    assert blank == f"{tmp_path}/blank.png: no ink found" and tiny.startswith(f"{tmp_path}/tiny.png: too small")

@@ -8,11 +8,12 @@ import keras
 import numpy as np
 import pytest
 from conftest import ROOT
-from helpers import small_classifier
+from helpers import nearest, small_classifier
 from PIL import Image
 
 import evaluate_classifier
 from evaluate_classifier import confusion_matrix, main, newest_classifier
+from sgan.data.dataset import Dataset
 from sgan.models.loading import load_classifier
 from sgan.models.metadata import describe_classifier
 from sgan.runs.command import InputError
@@ -23,32 +24,20 @@ KERAS2_FILE = ROOT / "tests" / "data" / "keras2_c_model.h5"
 
 
 @pytest.fixture(scope="module")
-def centroids(digits):
-    """Kernel and bias of a classifier that names the digit whose mean image is the nearest."""
-    pixels = (digits.train_images.reshape(-1, 784) - 127.5) / 127.5
-    means = np.stack([pixels[digits.train_labels == k].mean(axis=0) for k in range(10)])
-    return means.T / 10, -(means**2).sum(axis=1) / 20
+def means(digits):
+    """The mean images of the ten classes, in 0..255."""
+    return np.stack([digits.train_images[digits.train_labels == k].mean(axis=0) for k in range(10)])
 
 
 @pytest.fixture(scope="module")
-def model_file(centroids, tmp_path_factory):
-    model = small_classifier()
-    model.layers[-1].set_weights(centroids)
-    model.compile("adam", "sparse_categorical_crossentropy")
-    path = tmp_path_factory.mktemp("model") / "c_model_0600.h5"
-    save_model(model, path)
-    return path
+def model_file(means, tmp_path_factory):
+    return nearest(means, tmp_path_factory.mktemp("model") / "c_model_0600.h5")
 
 
 @pytest.fixture(scope="module")
-def probabilities(centroids):
-    """What model_file's classifier says of uint8 images, by NumPy alone: (N, 10)."""
-    def classify(images):
-        kernel, bias = centroids
-        logits = ((images.reshape(len(images), -1) - 127.5) / 127.5) @ kernel + bias
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
-    return classify
+def predictions(means):
+    """What model_file's classifier says of uint8 images, by NumPy alone: (N,) classes."""
+    return lambda images: ((images[:, None] - means)**2).sum(axis=(2, 3, 4)).argmin(axis=1)
 
 
 def refusal(*arguments):
@@ -63,12 +52,12 @@ def refusal(*arguments):
 # Accuracies and confusion
 
 
-def test_accuracies_are_those_that_numpy_counts(model_file, digits, digits_file, probabilities, capsys):
+def test_accuracies_are_those_that_numpy_counts(model_file, digits, digits_file, predictions, capsys):
     main([str(model_file), "--data", str(digits_file)])
     lines = capsys.readouterr().out.splitlines()
-    predictions = probabilities(digits.test_images).argmax(axis=1)
-    train = (probabilities(digits.train_images).argmax(axis=1) == digits.train_labels).mean()
-    test = (predictions == digits.test_labels).mean()
+    predicted = predictions(digits.test_images)
+    train = (predictions(digits.train_images) == digits.train_labels).mean()
+    test = (predicted == digits.test_labels).mean()
     assert 0.3 < test < 1  # a classifier that is right about everything or nothing would prove little
     assert lines[0] == f"Model: {model_file}"
     assert lines[1] == f"Data: {digits_file}, 400 training images, 100 test images"
@@ -76,26 +65,26 @@ def test_accuracies_are_those_that_numpy_counts(model_file, digits, digits_file,
     assert lines[4] == "Classes, on the test set:"
     assert len(lines) == 16
     for k, line in enumerate(lines[6:]):
-        right = np.sum((predictions == k) & (digits.test_labels == k))
-        images, predicted = np.sum(digits.test_labels == k), np.sum(predictions == k)
-        precision = f"{100 * right / predicted:.2f}%" if predicted else "-"
+        right = np.sum((predicted == k) & (digits.test_labels == k))
+        images, as_k = np.sum(digits.test_labels == k), np.sum(predicted == k)
+        precision = f"{100 * right / as_k:.2f}%" if as_k else "-"
         assert line.split() == [str(k), str(images), f"{100 * right / images:.2f}%", precision]
 
 
-def test_images_without_label_and_without_a_test_set(model_file, digits, tmp_path, probabilities, capsys):
+def test_images_without_label_and_without_a_test_set(model_file, digits, tmp_path, predictions, capsys):
     labels = digits.train_labels.copy()
     labels[50:] = -1
     np.savez(tmp_path / "own.npz", x_train=digits.train_images, y_train=labels)
     main([str(model_file), "--data", str(tmp_path / "own.npz")])
     output = capsys.readouterr().out
-    train = (probabilities(digits.train_images[:50]).argmax(axis=1) == labels[:50]).mean()
+    train = (predictions(digits.train_images[:50]) == labels[:50]).mean()
     assert f"Train Accuracy: {100 * train:.3f}% (50 labelled images, some of them trained on)\n" in output
     assert "has no test set" in output and "Classes, on the training set:" in output
 
 
-def test_confusion_matrix_and_its_picture(model_file, digits, digits_file, probabilities, tmp_path, capsys):
+def test_confusion_matrix_and_its_picture(model_file, digits, digits_file, predictions, tmp_path, capsys):
     expected = np.zeros((10, 10), int)
-    np.add.at(expected, (digits.test_labels, probabilities(digits.test_images).argmax(axis=1)), 1)
+    np.add.at(expected, (digits.test_labels, predictions(digits.test_images)), 1)
     model = load_classifier(model_file)
     np.testing.assert_array_equal(confusion_matrix(model, digits.test_images, digits.test_labels), expected)
 
@@ -191,12 +180,31 @@ def test_models_of_other_images_or_classes_are_refused(digits_file, tmp_path, ho
     assert message.startswith(str(tmp_path / "c_model.h5")) and words in message
 
 
+@pytest.mark.parametrize("names", [("dark", "grey", "light"), ("b", "a", "c")])
+def test_a_folder_is_measured_at_the_models_size_each_class_by_its_name(tmp_path, capsys, names):
+    images = np.ones((3, 8, 8, 3), "uint8") * np.array([0, 128, 255], "uint8")[:, None, None, None]
+    about = describe_classifier(Dataset("", images, np.arange(3), class_names=names), {"id": "5f", "data": {
+        "fingerprint": ""}})
+    path = nearest(images, tmp_path / "c_model.h5", about)
+    for name, shade in zip(names, (5, 120, 250)):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        Image.new("RGB", (12, 12), (shade, shade, shade + 1)).save(tmp_path / "set" / name / "a.png")
+    main([str(path), "--data", str(tmp_path / "set"), "--confusion", str(tmp_path / "c.png")])
+    output = capsys.readouterr().out
+    assert "Train Accuracy: 100.000%" in output and (tmp_path / "c.png").exists()
+    assert [line.split()[0] for line in output.splitlines() if line.endswith("100.00%")] == list(names)
+    (tmp_path / "set" / names[0]).rename(tmp_path / "set" / "white")
+    message = refusal(path, "--data", tmp_path / "set")
+    assert f"only the model has {names[0]}" in message and "has white" in message
+
+
 @pytest.mark.parametrize("arguments, words", [
     (["--predict", "3.png", "--data", "synthetic"], "--data goes without --predict"),
     (["--predict", "3.png", "--data", ""], "--data goes without --predict"),
     (["--predict", "3.png", "--confusion", "c.png"], "--confusion goes without --predict"),
     (["--csv", "c.csv"], "--csv goes with --predict"), (["--whole"], "--whole goes with --predict"),
-    (["--invert"], "--invert goes with --predict"), (["--data", ""], "--data: is empty"),
+    (["--invert"], "--invert goes with --predict"), (["--cut-out"], "--cut-out goes with --predict"),
+    (["--data", ""], "--data: is empty"),
     (["--confusion", "c.xyz"], "must end in .png"), (["--predict", "3.png", "--csv", "c.txt"], "must end in .csv"),
     ([KERAS2_FILE, "--confusion", "c.png"], "one model at a time"),
     ([KERAS2_FILE, "--predict", "3.png", "--csv", "c.csv"], "one model at a time"),

@@ -10,7 +10,7 @@ from conftest import ROOT
 from helpers import small_classifier
 
 from sgan.models.loading import load_classifier, read_about
-from sgan.models.metadata import check_about
+from sgan.models.metadata import check_about, describe_strokes
 from sgan.runs.command import InputError
 from sgan.runs.files import save_model
 
@@ -45,6 +45,37 @@ def test_a_model_says_what_it_needs_and_still_loads_with_keras_alone(saved):
 def test_what_does_not_fit_the_model_is_refused(change, words):
     with pytest.raises(ValueError, match=words):
         check_about(json.dumps({**ABOUT, **change}), (8, 8, 1), 2)
+
+
+@pytest.mark.parametrize("change", [{"ink": -1}, {"ground": 256}, {"ground": "0"}, {"extent": 0}, {"extent": None},
+                                    {"extent": float("nan")}])
+def test_strokes_are_checked(change):
+    strokes = {"ground": 0, "ink": 255, "extent": 0.7}
+    assert check_about(json.dumps({**ABOUT, "strokes": strokes}), (8, 8, 1), 2)["strokes"] == strokes
+    with pytest.raises(ValueError):
+        check_about(json.dumps({**ABOUT, "strokes": {**strokes, **change}}), (8, 8, 1), 2)
+    colour = {**ABOUT, "strokes": strokes, "image_shape": [8, 8, 3]}
+    with pytest.raises(ValueError, match="strokes"):
+        check_about(json.dumps(colour), (8, 8, 3), 2)
+
+
+def drawings(length, ground, ink):
+    """20 images of 16x16 pixels with a line, `length` pixels long."""
+    images = np.full((20, 16, 16, 1), ground, "uint8")
+    images[:, 2:2 + length, 7] = ink
+    return images
+
+
+@pytest.mark.parametrize("images, strokes", [
+    (drawings(8, 0, 255), {"ground": 0, "ink": 255, "extent": 0.5}),
+    (drawings(12, 200, 30), {"ground": 200, "ink": 30, "extent": 0.75}),
+    (drawings(12, 90, 30), {"ground": 90, "ink": 30, "extent": 0.75}),
+    (np.concatenate([drawings(8, 0, 255), drawings(8, 255, 0)]), None),
+    (np.repeat(drawings(8, 0, 255), 3, axis=3), None), (drawings(8, 100, 100), None),
+    (np.random.default_rng(0).integers(0, 256, (20, 16, 16, 1), "uint8"), None),
+])
+def test_how_images_show_strokes(images, strokes):
+    assert describe_strokes(images) == strokes
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 3), (8, 10, 1)])

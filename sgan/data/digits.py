@@ -28,6 +28,7 @@ LEAST_CONTRAST = 0.05  # of the background: fainter marks are not strokes,
 LEAST_SIGNAL = 8  # nor are those within so many standard deviations of the noise
 THRESHOLD = 0.4  # of the strongest foreground: where strokes end
 SHARP = 0.8  # least share of a digit's outline where foreground turns into background within 1 % of the picture
+EXTENT = 20 / 28  # the longer side of MNIST's digits, in units of the image's
 THINNEST = 1.5  # least width of strokes, in MNIST's pixels: thinner ones are made wider
 
 
@@ -46,16 +47,17 @@ class Strokes(NamedTuple):
     component: np.ndarray  # bool (H, W): the connected component of the mask that may be a digit
 
 
-def read_digit(picture, size=28, invert=None):
-    """Cut a digit out of a picture.
+def read_digit(picture, size=28, invert=None, extent=EXTENT):
+    """Cut a digit, or another character, out of a picture.
 
     Args:
         picture: grey uint8 (H, W), from 8x8 pixels on.
-        size: of the image that is returned, in pixels; the digit's longer side becomes 20/28 of it.
+        size: of the image that is returned, in pixels.
         invert: True for dark strokes on a light background, False for light ones on dark; None finds out.
+        extent: what the digit's longer side becomes, in units of the size.
 
     Returns:
-        uint8 (size, size): bright strokes on black, their centre of mass in the middle.
+        uint8 (size, size): bright strokes on black, their centre of mass in the middle, unless they would reach out.
 
     Raises:
         NoDigit: no strokes, or more than one digit.
@@ -71,11 +73,12 @@ def read_digit(picture, size=28, invert=None):
         raise NoDigit("no ink found: the picture is a strip")
     strokes, mask = find_digit(np.asarray(Image.fromarray(picture).reduce(factor)), invert)
     top, bottom, left, right = bounding_box(mask)
-    extent = max(bottom - top, right - left)
-    if factor > 1 and extent < SMALLEST:
-        return read_digit(picture[factor * max(0, top - extent):factor * (bottom + extent),
-                                  factor * max(0, left - extent):factor * (right + extent)], size, strokes.dark)
-    return as_mnist(strokes.foreground, mask, size)
+    long = max(bottom - top, right - left)
+    if factor > 1 and long < SMALLEST:
+        near = picture[factor * max(0, top - long):factor * (bottom + long),
+                       factor * max(0, left - long):factor * (right + long)]
+        return read_digit(near, size, strokes.dark, extent)
+    return as_mnist(strokes.foreground, mask, size, extent)
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -251,8 +254,8 @@ def all_of_digit(strokes):
 # From strokes to the digit
 
 
-def as_mnist(foreground, mask, size):
-    """The foreground (H, W) near a mask as MNIST's digits are: uint8 (size, size)."""
+def as_mnist(foreground, mask, size, extent):
+    """The foreground (H, W) near a mask as MNIST's digits are, but for `extent`: uint8 (size, size)."""
     width = stroke_width(mask)
     full = np.quantile(foreground[mask], 0.75)
     ink = np.where(dilate(mask, max(1, round(width / 2))), foreground, 0).clip(0, full)
@@ -261,13 +264,13 @@ def as_mnist(foreground, mask, size):
     if missing > 0:
         ink, mask = (dilate(np.pad(each, missing), missing) for each in (ink, mask))
     top, bottom, left, right = bounding_box(mask)
-    scale = size * 20 / 28 / longer_side(mask)
+    scale = size * extent / longer_side(mask)
     height, width = (max(1, round(scale * length)) for length in (bottom - top, right - left))
     ink = Image.fromarray(ink[top:bottom, left:right].astype("float32"))
     ink = np.asarray(ink.resize((width, height), Image.Resampling.HAMMING))
     ink = (ink / np.quantile(ink[ink > 0.5 * ink.max()], 0.75)).clip(0, 1)
-    top, left = (round(1.5 * size - (np.arange(len(sums)) + 0.5) @ sums / sums.sum())
+    top, left = (np.clip(round(size / 2 - (np.arange(len(sums)) + 0.5) @ sums / sums.sum()), 0, size - len(sums))
                  for sums in (ink.sum(axis=1), ink.sum(axis=0)))  # the centre of mass goes into the middle
-    image = np.zeros((3 * size, 3 * size), "uint8")  # a lopsided digit may reach out of the size
+    image = np.zeros((size, size), "uint8")
     image[top:top + height, left:left + width] = np.round(255 * ink)
-    return image[size:2 * size, size:2 * size]
+    return image

@@ -107,9 +107,13 @@ def fit(picture, shape):
     scale = min(height / picture.height, width / picture.width)
     size = [max(1, round(scale * length)) for length in picture.size]
     pixels = np.asarray(picture.resize(size, Image.Resampling.BILINEAR)).reshape(size[1], size[0], channels)
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     image = np.empty(shape, "uint8")
-    image[:] = np.median(border, axis=0)
+    image[:] = ground_of(pixels)
     top, left = (height - size[1]) // 2, (width - size[0]) // 2
     image[top:top + size[1], left:left + size[0]] = pixels
     return image
+
+
+def ground_of(image):
+    """The colour of an image's ground, (C,), for an image (H, W, C): the median of its border."""
+    return np.median(np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]), axis=0)

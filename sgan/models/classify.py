@@ -1,19 +1,18 @@
 """Let a saved classifier say what picture files show."""
 
 import functools
-import os
 import sys
 from collections import Counter
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
 from sgan.data.digits import read_digit
 from sgan.data.folders import visible
-from sgan.data.pictures import fit, open_picture, to_grey_or_rgb
+from sgan.data.pictures import fit, ground_of, open_picture, to_grey_or_rgb
 from sgan.models.evaluation import batch_size_for, scale_images
 from sgan.models.loading import read_about
+from sgan.models.metadata import MNIST_STROKES
 from sgan.runs.command import InputError, is_terminal, printable, warn, with_progress
 from sgan.runs.files import write_csv
 
@@ -26,59 +25,79 @@ def find_pictures(paths):
     """
     files = []
     for path in paths:
-        if not os.path.isdir(path):
-            files.append(path)
-            continue
-        waiting, seen, found = [Path(path)], set(), []
-        while waiting:
-            folder = waiting.pop(0)
-            if (place := folder.resolve()) not in seen:  # a link may lead back
-                seen.add(place)
-                deeper, inside = visible(folder)
-                waiting, found = deeper + waiting, found + inside
+        found = files_in(path, set()) if path.is_dir() else [path]
         if not found:
             raise InputError(f"{path}: no picture is in this folder")
         files += found
     return files
 
 
+def files_in(folder, seen):
+    """All files in a folder, unless links lead to it again: `seen` are the folders that were read, and becomes more."""
+    if folder.resolve() in seen:
+        return []
+    seen.add(folder.resolve())
+    folders, files = visible(folder)
+    return files + [file for each in folders for file in files_in(each, seen)]
+
+
 # --------------------------------------------------------------------------------------------------------------
 # From a picture to an image
 
 
-def read_as_digit(picture, notes, shape, invert):
-    """Cut the digit out of a Pillow picture as in MNIST: uint8 (H, W, 1), `shape`.
+def cut_out(picture, notes, shape, strokes, invert):
+    """Cut a character out of a Pillow picture, as those that a classifier was trained on: uint8 (H, W, 1), `shape`.
 
-    `invert`: True if it is known to be dark on light, None if not. Raises ValueError if there is not one digit.
+    Args:
+        strokes: theirs, see `metadata.describe_strokes`.
+        invert: True if the picture is known to be dark on light; False finds out.
+
+    Raises:
+        ValueError: there is not one character.
     """
-    return read_digit(np.asarray(to_grey_or_rgb(picture, 1)), shape[0], invert)[..., np.newaxis]
+    ink = read_digit(np.asarray(to_grey_or_rgb(picture, 1)), shape[0], invert or None, strokes["extent"]) / 255
+    return (strokes["ground"] + ink * (strokes["ink"] - strokes["ground"])).round().astype("uint8")[..., np.newaxis]
 
 
-def read_as_whole(picture, notes, shape, invert, hint):
-    """Scale a whole Pillow picture to uint8 (H, W, C), `shape`. Raises ValueError for pixels that are no brightness.
+def read_whole(picture, notes, shape, strokes, invert):
+    """Scale a whole Pillow picture to uint8 (H, W, C), `shape`, and invert it if it is the opposite of `strokes`.
 
-    `hint`: count the mostly bright ones in `notes`, unless they are inverted.
+    Raises ValueError for pixels that are no brightness.
     """
     image = fit(to_grey_or_rgb(picture, shape[2]), shape)
-    if hint and not invert and image.mean() > 127:
-        notes["mostly bright; if that is dark ink on light paper, add --invert"] += 1
+    light = strokes and np.sign(strokes["ink"] - strokes["ground"])
+    if strokes and not invert and light * (image.mean() - ground_of(image)[0]) < 0:
+        invert, seen = True, "dark on light" if light > 0 else "light on dark"
+        notes[f"{seen}, the opposite of those trained on, and inverted; photographs may need --cut-out"] += 1
     return 255 - image if invert else image
 
 
-def how_to_read(path, model, whole, invert):
-    """K class names, and a function that makes an image, uint8 (H, W, C), of a Pillow picture, and counts in a second
-    argument what is to be said of the pictures; by what the model's file says."""
+def how_to_read(path, model, whole, cut, invert):
+    """How to read pictures for a classifier, by what its file says.
+
+    Args:
+        whole, cut, invert: the options of evaluate_classifier.py.
+
+    Returns:
+        (K class names, a function that makes an image, uint8 (H, W, C), of a Pillow picture, and counts what is to be
+        said of all pictures in its second argument).
+    """
     shape, n_classes = model.input_shape[1:], model.output_shape[1]
     if shape[2] not in (1, 3):
         raise InputError(f"{path}: takes images of {shape[2]} channels; pictures give 1 or 3")
     about = read_about(path, model)
-    digits = about["pictures"] == "digits" if about else n_classes == 10 and shape == (28, 28, 1)
-    if digits and not about and not whole:
-        warn(f"{path}: does not say what it was trained on; taken for digits (otherwise add --whole)")
-    names = about["classes"] if about else [str(k) for k in range(n_classes)]
-    if digits and not whole:
-        return names, functools.partial(read_as_digit, shape=shape, invert=invert or None)
-    return names, functools.partial(read_as_whole, shape=shape, invert=invert, hint=whole)
+    if not about:
+        about = {"classes": [str(k) for k in range(n_classes)],
+                 "pictures": "digits" if n_classes == 10 and shape == (28, 28, 1) else "whole"}
+        if about["pictures"] == "digits" and not whole:
+            warn(f"{path}: does not say what it was trained on; taken for digits (otherwise add --whole)")
+    digits = about["pictures"] == "digits"
+    strokes = MNIST_STROKES if digits else about.get("strokes")
+    if cut and not (strokes and shape[0] == shape[1]):
+        raise InputError(f"{path}: was not trained, by what it says, on square images of strokes on a plain ground, as "
+                         "--cut-out needs")
+    read = cut_out if cut or digits and not whole else read_whole
+    return about["classes"], functools.partial(read, shape=shape, strokes=strokes, invert=invert)
 
 
 def read_pictures(files, read, notes):
@@ -113,8 +132,8 @@ def classify(model, names, files, read, csv_path=None):
     silent = csv_path or not is_terminal(sys.stdout)  # otherwise the lines show how far it is
     pictures = read_pictures(with_progress(files, len(files), "Pictures") if silent else files, read, notes)
     while batch := [*islice(pictures, batch_size_for(100, model.input_shape[1:]))]:
-        images = np.stack([image for _, image in batch])
-        for (path, _), row in zip(batch, model.predict_on_batch(scale_images(images))):
+        images = scale_images(np.stack([image for _, image in batch]))
+        for (path, _), row in zip(batch, model.predict_on_batch(images)):
             second, first = np.argsort(row, kind="stable")[-2:]
             rows.append({"path": str(path), "class": names[first], "probability": f"{row[first]:.6f}",
                          "second_class": names[second], "second_probability": f"{row[second]:.6f}"})
