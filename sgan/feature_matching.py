@@ -37,9 +37,7 @@ from sgan.runs.device import on_device
 from sgan.runs.fit import Training, batch_accuracy
 from sgan.runs.options import option
 from sgan.runs.run_folder import RunSettings, open_run, parse_options
-from sgan_mnist import generate_real_samples, select_supervised_samples, train
-
-LOSSES = "feature-matching", "adversarial", "no-generator", "supervised-only"
+from sgan_mnist import SGAN, generate_real_samples, select_supervised_samples, train
 
 
 @dataclass
@@ -49,13 +47,11 @@ class FeatureMatchingSettings(RunSettings):
     epochs: int = option(300, "of --steps-per-epoch steps each", min=1)
     steps_per_epoch: int | None = option(None, "default: images // batch size", min=1)
     batch_size: int = option(100, "images of each kind a step: labelled, unlabelled, generated", min=2)
-    learning_rate: float = option(3e-3, "learning rate of both Adam optimizers", min=0)
-    beta_1: float = option(0.5, "beta_1 of both Adam optimizers", min=0, below=1)
-    decay: float = option(0.0, "share of the training, at its end, in which the learning rate falls linearly to zero",
-                          min=0)
+    learning_rate: float = option(3e-3, "learning rate of both Adam optimizers; their beta_1 is 0.5", min=0)
+    decay: float = option(0.0, "share of the steps, the last, in which the learning rate falls to zero", min=0)
     averaging: int = option(10000, "the kept classifier averages over about so many steps", min=1)
-    loss: str = option("feature-matching", "what the generator learns (adversarial: to be taken for real); or to train "
-                       "without it, or on the labelled images only", choices=LOSSES)
+    loss: str = option("feature-matching", "what the generator learns (adversarial: to be taken for real), or none",
+                       choices=("feature-matching", "adversarial", "no-generator", "supervised-only"))
     out: str = option("runs/feature-matching", "folder of the run")
     COMMAND: ClassVar = "python -m sgan.feature_matching"
     MAY_CHANGE: ClassVar = ()  # not the epochs: the learning rate may depend on the number of steps
@@ -98,6 +94,13 @@ def unsupervised_loss(logits, real):
     return ops.mean(ops.softplus(log_z) - log_z if real else ops.softplus(log_z)) / 2
 
 
+def feature_distance(model, real_images, generated_images):
+    """Mean squared difference of the mean features of two batches, (n, H, W, C) in [-1, 1] each (section 3.1)."""
+    features = model(ops.concatenate([real_images, generated_images]), training=True)
+    real, generated = ops.split(features, 2)
+    return ops.mean(ops.square(ops.mean(real, axis=0) - ops.mean(generated, axis=0)))
+
+
 class FeatureMatchingSGAN(Training):
     """The generator, the discriminator and the averages of its weights in training.
 
@@ -106,13 +109,13 @@ class FeatureMatchingSGAN(Training):
         labelled: (images, labels): uint8 (n, H, W, C) and integers (n,).
         unlabelled_images: uint8 (N, H, W, C).
         n_classes: K.
-        steps_per_epoch, epochs: of the whole training; images are shuffled before each epoch.
+        steps_per_epoch: images are shuffled before each epoch.
     """
 
-    def __init__(self, settings, labelled, unlabelled_images, n_classes, steps_per_epoch, epochs):
+    def __init__(self, settings, labelled, unlabelled_images, n_classes, steps_per_epoch):
         super().__init__("feature_matching_sgan", ("c_loss", "c_accuracy", "d_loss_real", "d_loss_fake", "g_loss"),
                          settings.seed)
-        self.settings, self.steps_per_epoch, self.steps = settings, steps_per_epoch, epochs * steps_per_epoch
+        self.settings, self.steps_per_epoch = settings, steps_per_epoch
         image_shape = unlabelled_images.shape[1:]
         self.labelled, self.unlabelled = [on_device(values) for values in labelled], [on_device(unlabelled_images)]
         self.discriminator, self.averages = (define_discriminator(image_shape, n_classes) for _ in range(2))
@@ -129,7 +132,7 @@ class FeatureMatchingSGAN(Training):
 
         drawn = (steps_per_epoch * settings.batch_size,)
         self.orders = [self.add_weight(drawn, "zeros", "int32", trainable=False, name=f"order_{i}") for i in range(3)]
-        self.optimizers = [keras.optimizers.Adam(self.learning_rate, beta_1=settings.beta_1) for _ in range(2)]
+        self.optimizers = [keras.optimizers.Adam(self.learning_rate, beta_1=0.5) for _ in range(2)]
         for optimizer, model in zip(self.optimizers, (self.discriminator, self.generator)):
             optimizer.build(model.trainable_weights)
 
@@ -156,7 +159,7 @@ class FeatureMatchingSGAN(Training):
 
     def learning_rate(self):
         """Constant, then falling linearly to zero in the last `decay` of the training."""
-        left = 1 - ops.cast(self.optimizers[0].iterations, "float32") / self.steps
+        left = 1 - ops.cast(self.optimizers[0].iterations, "float32") / (self.settings.epochs * self.steps_per_epoch)
         return self.settings.learning_rate * (ops.minimum(1, left / self.settings.decay) if self.settings.decay else 1)
 
     def shuffle(self):
@@ -175,12 +178,10 @@ class FeatureMatchingSGAN(Training):
         return scale_images(images), labels, scale_images(unlabelled), scale_images(matched)
 
     def generator_loss(self, real_images, generated_images):
-        """Mean squared difference of the mean features of both, (n, H, W, C) in [-1, 1] each (section 3.1)."""
+        """What the generator lowers, from real and generated images, (n, H, W, C) in [-1, 1] each."""
         if self.settings.loss == "adversarial":
             return unsupervised_loss(self.discriminator(generated_images, training=True), real=True)
-        features = self.features(ops.concatenate([real_images, generated_images]), training=True)
-        real, generated = ops.split(features, 2)
-        return ops.mean(ops.square(ops.mean(real, axis=0) - ops.mean(generated, axis=0)))
+        return feature_distance(self.features, real_images, generated_images)
 
     def train_step(self, data):
         """One step; `data`, its number, is not needed. Returns the step's own metrics."""
@@ -219,6 +220,19 @@ class FeatureMatchingSGAN(Training):
             average.assign_add((weight - average) / ops.cast(steps, "float32"))
 
 
+class StackedFeatureMatchingSGAN(SGAN):
+    """The tutorial's SGAN, but with a generator that matches the features before the dropout."""
+
+    def train_generator(self, latent_points):
+        (real_images,) = generate_real_samples(self.unlabelled, latent_points.shape[0], self.seed_generator)
+        features = keras.Model(self.c_model.input, self.c_model.get_layer("flatten").output)
+        with tf.GradientTape() as tape:
+            loss = feature_distance(features, real_images, self.g_model(latent_points, training=True))
+        weights = self.g_model.trainable_weights
+        self.gan_model.optimizer.apply(tape.gradient(loss, weights), weights)
+        return loss
+
+
 def main(argv=None):
     """Train the feature-matching SGAN as the command line says."""
     with open_run(FeatureMatchingSettings, parse_options(FeatureMatchingSettings, argv)) as run:
@@ -229,9 +243,7 @@ def main(argv=None):
         dataset, labelled = run.keep_labels(dataset, rows)
         keras.utils.set_random_seed(settings.seed)
         steps = settings.steps_per_epoch or len(dataset.train_images) // settings.batch_size
-        training = FeatureMatchingSGAN(settings, labelled, dataset.train_images, dataset.n_classes, steps,
-                                       settings.epochs)
-        train(training, dataset, run)
+        train(FeatureMatchingSGAN(settings, labelled, dataset.train_images, dataset.n_classes, steps), dataset, run)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,12 @@ import pytest
 import tensorflow as tf
 
 from sgan import feature_matching
-from sgan.feature_matching import FeatureMatchingSettings, FeatureMatchingSGAN, order_of_epoch, unsupervised_loss
+from sgan.feature_matching import (
+    FeatureMatchingSettings, FeatureMatchingSGAN, StackedFeatureMatchingSGAN, order_of_epoch, unsupervised_loss
+)
 from sgan.models.weight_norm import WeightNormDense, initialise_from_data
 from sgan.runs import files
+from sgan_mnist import Settings
 from tests.helpers import values
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1)).astype("uint8")
@@ -19,8 +22,8 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1)).astype("uint8"
 def make(n_labelled=20, **settings):
     """A training of random images: batches of 10, 4 steps an epoch, 8 in all."""
     keras.utils.set_random_seed(0)
-    settings = FeatureMatchingSettings(batch_size=10, **settings)
-    return FeatureMatchingSGAN(settings, (IMAGES[:n_labelled], np.arange(n_labelled) % 10), IMAGES, 10, 4, 2)
+    settings = FeatureMatchingSettings(batch_size=10, epochs=2, **settings)
+    return FeatureMatchingSGAN(settings, (IMAGES[:n_labelled], np.arange(n_labelled) % 10), IMAGES, 10, 4)
 
 
 def silence(training):
@@ -142,6 +145,17 @@ def test_the_learning_rate_falls_at_the_end(decay, rates):
         training.optimizers[0].iterations.assign(step)
         assert float(training.learning_rate()) == pytest.approx(rate)
         assert float(training.optimizers[1].learning_rate) == pytest.approx(rate)
+
+
+def test_in_the_tutorials_networks_the_generator_alone_moves_towards_the_mean_features():
+    keras.utils.set_random_seed(0)
+    sgan = StackedFeatureMatchingSGAN(Settings(learning_rate=1e-3), (IMAGES[:10], np.arange(10)), IMAGES, 10)
+    points = sgan.latent_points(40, 0)
+    discriminator, generator = values(sgan.d_model.weights), values(sgan.g_model.weights)
+    losses = [float(sgan.train_generator(points)) for _ in range(12)]
+    assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
+    assert all(np.array_equal(*pair) for pair in zip(discriminator, values(sgan.d_model.weights)))
+    assert not any(np.array_equal(*pair) for pair in zip(generator, values(sgan.g_model.weights)))
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ import numpy as np
 from discriminator_variants import VARIANTS, count_weights
 from sgan.data.augmentation import AUGMENTATION
 from sgan.data.dataset import DataSettings, load_real_samples
+from sgan.feature_matching import StackedFeatureMatchingSGAN
 from sgan.models.evaluation import accuracy, balanced_accuracy, predict_classes
 from sgan.models.metadata import describe_classifier
 from sgan.runs.command import InputError, run_command
@@ -41,6 +42,7 @@ from sgan.studies.supervised_only import SupervisedOnly
 from sgan.tuned import INGREDIENTS, RECIPE, TunedSettings, TunedSGAN
 from sgan_mnist import Settings, select_supervised_samples
 
+SGANS = {**VARIANTS, "feature-matching": StackedFeatureMatchingSGAN}
 FIRST = "first"  # as a --label-seed: no random split, but the first images of each class
 PRESETS = {"tutorial": (12000, 600), "article": (6000, 500),  # steps of a whole training, and between evaluations
            "tuned": (TunedSettings.epochs * TunedSettings.steps_per_epoch, 100)}
@@ -61,7 +63,7 @@ class Run:
 
     preset: str = option("tutorial", "whose networks and settings", choices=list(PRESETS))
     method: str = option("sgan", "or its classifier on the labelled images only", choices=("sgan", "supervised-only"))
-    variant: str = option("stacked", "the discriminator of the tutorial's SGAN", choices=list(VARIANTS))
+    variant: str = option("stacked", "discriminator, or generator, of the tutorial's SGAN", choices=list(SGANS))
     labels: int = option(100, "labelled images, the same number of each class", min=1)
     label_seed: int | str = option(0, "the label split: which images keep their labels; first: the first ones of each "
                                       "class, and unlabelled those after the first --labels", type=label_seed)
@@ -163,7 +165,7 @@ def build(run, dataset, labelled_rows, unlabelled_rows):
     unlabelled_images = dataset.train_images[unlabelled_rows]
     if run.preset == "tuned":
         return TunedSGAN(tuned_settings(run), labelled, unlabelled_images, dataset.n_classes, run.steps)
-    sgan_class, settings = {"tutorial": (VARIANTS[run.variant], Settings(seed=run.seed)),
+    sgan_class, settings = {"tutorial": (SGANS[run.variant], Settings(seed=run.seed)),
                             "article": (ArticleSGAN, ArticleSettings(seed=run.seed))}[run.preset]
     if run.method == "supervised-only":
         return SupervisedOnly(sgan_class, settings, labelled, dataset.n_classes)
