@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import batches, values
+from helpers import batches
 
 from discriminator_variants import count_weights
 from sgan.studies.article import ArticleSettings, ArticleSGAN, article_discriminator, article_generator
@@ -47,29 +47,26 @@ def test_batches_and_optimizers_are_the_tutorials_and_the_articles(sgan_class, s
 def test_moving_statistics_follow_the_real_images_only(compiled):
     """Labelled and unlabelled images move the discriminator's, by their batch statistics; generated ones and the
     generator's update leave them. The generator's own move in its update only."""
-    sgan = make()
+    def state():
+        return {f"{model.name} {weight.path}": weight.numpy() for model in models for weight in model.weights}
+
+    sgan, batch = make(), batches()
+    models = sgan.d_model, sgan.g_model
     for optimizer in sgan.optimizers:
         optimizer.learning_rate = 0.0
-    batch = batches()
-    start = values(sgan.d_model.weights)
-    generator = values(sgan.g_model.non_trainable_weights)
-    sgan.d_model(batch[0], training=True)
-    sgan.d_model(batch[2], training=True)
-    expected = values(sgan.d_model.weights)
-    sgan.g_model(batch[4], training=True)
-    generator_expected = values(sgan.g_model.non_trainable_weights)
-    sgan.d_model.set_weights(start)
-    for weight, value in zip(sgan.g_model.non_trainable_weights, generator):
-        weight.assign(value)
+    before, start = state(), [model.get_weights() for model in models]
+    for model, inputs in zip((sgan.d_model, sgan.d_model, sgan.g_model), (batch[0], batch[2], batch[4])):
+        model(inputs, training=True)
+    expected = state()
+    for model, weights in zip(models, start):
+        model.set_weights(weights)
 
     (tf.function(sgan.update) if compiled else sgan.update)(*batch)
 
-    assert len(sgan.d_model.non_trainable_weights) == 4 and len(generator) == 4
-    for weight, value, before in zip(sgan.d_model.weights, expected, start):
-        np.testing.assert_allclose(weight, value, rtol=1e-5, atol=1e-6, err_msg=weight.path)
-        assert np.array_equal(value, before) != ("moving" in weight.path)
-    for weight, value in zip(sgan.g_model.non_trainable_weights, generator_expected):
-        np.testing.assert_allclose(weight, value, rtol=1e-5, atol=1e-6, err_msg=weight.path)
+    for path, value in state().items():
+        np.testing.assert_allclose(value, expected[path], rtol=1e-5, atol=1e-6, err_msg=path)
+        assert np.array_equal(value, before[path]) != ("moving" in path), path
+    assert sum("moving" in path for path in before) == 8
 
 
 def test_every_update_uses_batch_statistics():
@@ -84,12 +81,10 @@ def test_every_update_uses_batch_statistics():
     def real(images, training):  # mean of -log P(real)
         return float(-np.log(sgan.d_model(images, training=training)).mean())
 
-    fake = sgan.g_model(fake_noise, training=False)
-    generated = sgan.g_model(gan_noise, training=True)
+    fake, generated = sgan.g_model(fake_noise, training=False), sgan.g_model(gan_noise, training=True)
     expected = {"d_loss_real": real(unlabelled, True), "g_loss": real(generated, True),
                 "d_loss_fake": float(-np.log(1 - sgan.d_model(fake, training=True)).mean()),
                 "c_loss": float(-np.log(sgan.c_model(labelled, training=True).numpy()[range(4), labels]).mean())}
-    metrics = sgan.update(*batches())
-    for name, value in expected.items():
-        assert float(metrics[name]) == pytest.approx(value, rel=1e-3), name
+    metrics = {name: float(value) for name, value in sgan.update(*batches()).items()}
+    assert {name: metrics[name] for name in expected} == pytest.approx(expected, rel=1e-3)
     assert real(generated, False) != pytest.approx(expected["g_loss"], rel=0.1)

@@ -61,12 +61,12 @@ def test_ctrl_c_stops_all_runs(tmp_path, programs, how):
     assert len(programs[1]) >= 3 and {process.poll() for process in programs[1]} <= {-signal.SIGTERM, 130}
 
 
-def test_runs_side_by_side_share_the_cores_unless_the_user_says_how_many_threads(monkeypatch):
-    names = "TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"
-    for name in names:
-        monkeypatch.delenv(name, raising=False)
+@pytest.mark.parametrize("jobs_at_once, given, threads", [
+    (1, {}, ["6", "6"]), (2, {}, ["3", "3"]), (4, {}, ["1", "1"]), (9, {}, ["1", "1"]),
+    (2, {"OMP_NUM_THREADS": "5"}, ["3", "5"]),
+])
+def test_runs_share_the_cores_unless_the_user_says_how_many_threads(monkeypatch, jobs_at_once, given, threads):
     monkeypatch.setattr(jobs, "available_cores", lambda: 6)
-    for n, threads in ((1, "6"), (2, "3"), (4, "1"), (9, "1")):
-        assert [jobs.environment(n)[name] for name in names] == [threads, threads]
-    monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    assert [jobs.environment(2)[name] for name in names] == ["3", "5"]
+    monkeypatch.setattr(jobs.os, "environ", given)
+    environment = jobs.environment(jobs_at_once)
+    assert [environment[name] for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")] == threads

@@ -8,13 +8,12 @@ import pytest
 from sgan.runs.command import InputError
 from sgan.studies import own_data
 from sgan.studies.own_data import main, make_folds, mcnemar, verdict
+from sgan.tuned import TunedSGAN
 
 
-def booleans(both, only_first, only_second, neither):
-    """Which of so many images two classifiers got right."""
-    first = [True] * both + [True] * only_first + [False] * only_second + [False] * neither
-    second = [True] * both + [False] * only_first + [True] * only_second + [False] * neither
-    return np.array(first), np.array(second)
+def booleans(*numbers):
+    """Which images two classifiers got right: so many both, only the first, only the second, neither."""
+    return np.repeat([True, True, False, False], numbers), np.repeat([True, False, True, False], numbers)
 
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), np.uint8)
@@ -37,35 +36,29 @@ def test_too_few_labelled_images_for_folds_are_refused(labels):
         make_folds(IMAGES[:len(labels)], np.array(labels), seed=0)
 
 
-@pytest.mark.parametrize("only_first, only_second, p", [(0, 0, 1), (3, 3, 1), (5, 0, 0.0625), (6, 0, 0.03125),
-                                                        (1, 8, 0.0390625), (10, 2, 0.03857421875)])
-def test_mcnemar_is_the_two_sided_sign_test_of_the_images_that_one_got_right(only_first, only_second, p):
-    assert mcnemar(*booleans(20, only_first, only_second, 7)) == (only_first, only_second, p)
-
-
-@pytest.mark.parametrize("only_first, only_second, sentence", [
-    (5, 0, "Too few images to tell which is better"), (6, 0, "The classifier is better with it"),
-    (1, 8, "The classifier is better without it"),
-])
-def test_the_verdict_follows_the_test(only_first, only_second, sentence):
-    right = dict(zip(("with it", "without it"), booleans(20, only_first, only_second, 7)))
-    assert verdict(right).startswith(sentence)
+@pytest.mark.parametrize("only_first, only_second, p, said", [
+    (0, 0, 1, "Too few images to tell which is better"), (3, 3, 1, "Too few"), (5, 0, 0.0625, "Too few"),
+    (6, 0, 0.03125, "The classifier is better with it"), (1, 8, 0.0390625, "The classifier is better without it"),
+    (10, 2, 0.03857421875, "The classifier is better with it")])
+def test_the_verdict_is_the_two_sided_sign_test_of_the_images_that_one_got_right(only_first, only_second, p, said):
+    first, second = booleans(20, only_first, only_second, 7)
+    assert mcnemar(first, second) == (only_first, only_second, p)
+    assert verdict({"with it": first, "without it": second}).startswith(said)
 
 
 def test_held_out_images_are_not_trained_on_in_any_way(monkeypatch, small_dataset):
     seen = []
 
-    class Watched(own_data.TunedSGAN):
-        def __init__(self, settings, labelled, unlabelled_images, n_classes, steps):
-            seen.append((len(labelled[0]), {image.tobytes() for image in unlabelled_images}, steps))
-            super().__init__(settings, labelled, unlabelled_images, n_classes, steps)
+    def watched(settings, labelled, unlabelled_images, n_classes, steps):
+        seen.append((len(labelled[0]), {image.tobytes() for image in unlabelled_images}, steps))
+        return TunedSGAN(settings, labelled, unlabelled_images, n_classes, steps)
 
-    monkeypatch.setattr(own_data, "TunedSGAN", Watched)
+    monkeypatch.setattr(own_data, "TunedSGAN", watched)
     rows, held_out = np.arange(0, 100, 2), np.arange(0, 100, 10)
     tuned = own_data.TunedSettings(epochs=2, steps_per_epoch=1)
-    predicted = own_data.train_and_predict(tuned, small_dataset, rows, held_out)
+    assert own_data.train_and_predict(tuned, small_dataset, rows, held_out).shape == (10,)
     (n_labelled, unlabelled, steps), = seen
-    assert predicted.shape == (10,) and n_labelled == 40 and steps == 2
+    assert n_labelled == 40 and steps == 2
     assert not {small_dataset.train_images[row].tobytes() for row in held_out} & unlabelled
 
 

@@ -1,7 +1,5 @@
 """sgan/studies/run.py: one run, its settings and its result."""
 
-import errno
-
 import keras
 import numpy as np
 import pytest
@@ -100,23 +98,11 @@ def only_result(folder):
 @pytest.mark.parametrize("option", ["--results", "--keep"])
 def test_what_cannot_be_written_is_known_before_the_training(command, tmp_path, monkeypatch, option):
     monkeypatch.setattr(run_module, "build", lambda *_: pytest.fail("trained"))
-    (tmp_path / "file").touch()
-    with pytest.raises(OSError, match="file"):
-        command(option, tmp_path / "file")
-    for name in "c_model_0002.h5", "g_model_0002.h5":
-        (tmp_path / "models" / name).mkdir(parents=True)
-        with pytest.raises(InputError, match="models: the models of such a run are there already"):
-            command("--keep", tmp_path / "models")
-        (tmp_path / "models" / name).rmdir()
-
-
-def test_models_that_cannot_be_kept_do_not_cost_the_result(command, tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-    monkeypatch.setattr(run_module, "save_model", full)
-    with pytest.raises(OSError, match="No space left"):
-        command("--keep", tmp_path / "kept")
-    assert only_result(tmp_path)[0]["error"] is None
+    (tmp_path / "c_model_0002.h5").touch()
+    with pytest.raises(OSError, match="c_model"):
+        command(option, tmp_path / "c_model_0002.h5")
+    with pytest.raises(InputError, match="the models of such a run are there already"):
+        command("--keep", tmp_path)
 
 
 def test_a_run_says_all_about_itself_and_the_baseline_learns(command, small_dataset, tmp_path, capsys):
@@ -127,10 +113,10 @@ def test_a_run_says_all_about_itself_and_the_baseline_learns(command, small_data
     assert {**result, **run.result(dataset.fingerprint(), error=None)} == result
     assert result["name"] == "tutorial-supervised-only-100labels-split_0-seed0-250steps"
     assert path.stem == f"{run.name}-{result['id']}" and str(tmp_path) not in path.read_text()
-    assert [row["step"] for row in result["history"]] == [100, 200, 250] and result["history"][-1] == result["final"]
-    losses = [row["c_loss"] for row in result["history"]]  # means since the row before
-    assert losses[0] > 2 * losses[1] > 2 * losses[2] and result["final"]["c_accuracy"] > 0.9
-    assert result["final"]["test_accuracy"] > 0.5 and result["error"] is None
+    steps, losses = zip(*((row["step"], row["c_loss"]) for row in result["history"]))
+    assert steps == (100, 200, 250) and losses[0] > 2 * losses[1] > 2 * losses[2]  # means since the row before
+    assert result["history"][-1] == result["final"] and result["error"] is None
+    assert result["final"]["c_accuracy"] > 0.9 and result["final"]["test_accuracy"] > 0.5
     assert result["seconds_per_step"] > 0 and result["unlabelled_images"] == 0 and result["recipe"] is None
     rows, _ = choose_rows(dataset.train_labels, 10, run)
     assert result["labelled_images"] == describe_rows(rows) and result["labelled_images"]["number"] == 100
@@ -150,14 +136,6 @@ def test_a_run_says_all_about_itself_and_the_baseline_learns(command, small_data
     assert kept.exists() and path.read_bytes() == written
 
 
-def test_runs_on_other_images_of_the_same_name_are_not_taken_for_these(command, small_dataset, tmp_path, capsys):
-    np.savez(tmp_path / "small.npz", x_train=255 - small_dataset.train_images, y_train=small_dataset.train_labels,
-             x_test=small_dataset.test_images, y_test=small_dataset.test_labels)
-    command()
-    command("--data", tmp_path / "small.npz")
-    assert "done already" not in capsys.readouterr().out and len(read_results(tmp_path)) == 2
-
-
 def test_the_tutorials_preset_is_the_training_script(small_digits, tmp_path):
     """Same seeds, same weights, evaluations or not."""
     common = ["--data", str(small_digits), "--labels", "20", "--seed", "5", "--label-seed", "7"]
@@ -171,11 +149,6 @@ def test_the_tutorials_preset_is_the_training_script(small_digits, tmp_path):
 
 
 def test_a_run_that_fails_is_recorded_and_made_again_when_it_is_asked_for(command, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(run_module, "build", lambda *_: exec("raise MemoryError('no room')"))
-        with pytest.raises(SystemExit, match="no room"):
-            command()
-    assert only_result(tmp_path)[0]["error"] == "MemoryError: no room"
     with monkeypatch.context() as patch:
         patch.setattr(run_module, "Settings", lambda seed: sgan_mnist.Settings(seed=seed, learning_rate=1e30))
         with pytest.raises(SystemExit) as stop:

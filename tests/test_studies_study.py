@@ -1,13 +1,11 @@
 """sgan/studies/study.py: lists of runs, what is made of them, the command; and the committed tables."""
 
-import csv
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from conftest import ROOT
 from helpers import hand_made
@@ -16,7 +14,6 @@ from sgan.data.dataset import MNIST_FINGERPRINT
 from sgan.runs.command import InputError
 from sgan.studies import study
 from sgan.studies.results import read_results, write_result
-from sgan.tuned import INGREDIENTS
 
 # --------------------------------------------------------------------------------------------------------------
 # The runs
@@ -34,27 +31,6 @@ def test_choices_that_a_study_does_not_have_are_refused(arguments, complaint):
         study.main([*arguments, "--list"])
 
 
-@pytest.mark.parametrize("name", study.STUDIES)
-def test_compared_runs_share_label_split_and_seed(name):
-    runs = study.make_runs(name, "mnist")
-    assert all(run.seed == (0 if run.label_seed == "first" else run.label_seed) for run in runs)
-    assert len({run.identity("x") for run in runs}) == len(runs) == len({run.name for run in runs})
-
-
-@pytest.mark.parametrize("name, preset, steps", [("labels", "tutorial", 1200), ("labels-article", "article", 6000)])
-def test_the_study_of_labels_has_what_its_runs_are_compared_with(name, preset, steps):
-    runs = study.make_runs(name, "mnist", labels=(20,), splits=1, unlabelled=(500,))
-    assert {(run.preset, run.method, run.labels, run.unlabelled, run.steps) for run in runs} == {
-        (preset, "supervised-only", 20, None, 2000), (preset, "supervised-only", 100, None, 2000),
-        (preset, "sgan", 20, None, steps), (preset, "sgan", 100, None, steps), (preset, "sgan", 100, 500, steps)}
-
-
-def test_the_ablation_leaves_each_ingredient_out():
-    runs = study.make_runs("ablation", "mnist", splits=2)
-    assert {run.without for run in runs} == {"nothing", *INGREDIENTS}
-    assert {run.label_seed for run in runs} == {1110, 1111}
-
-
 # --------------------------------------------------------------------------------------------------------------
 # What is made of them
 
@@ -68,11 +44,9 @@ def test_tables_say_which_runs_failed_and_how_many_are_missing(tmp_path):
     assert text.startswith("# article\n\n| run |") and "\n## Beside the article's figures\n\n| test accuracy" in text
     assert text.endswith("`python -m sgan.studies article --splits 2`: 5 of 6 runs, 1 failed; see results/README.md\n"
                          f"- failed: {runs[1].name}: diverged\n")
-    with open(tmp_path / "article.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["name"] for row in rows] == [run.name for run in runs[:-1]]
-    assert rows[1]["error"] == "diverged" and rows[1]["test_accuracy"] == "" and rows[0]["test_accuracy"] == "0.75"
-    assert (tmp_path / "article.png").read_bytes().startswith(b"\x89PNG")
+    rows = (tmp_path / "article.csv").read_text().splitlines()[1:]
+    assert [f"{run.name},{run.identity(MNIST_FINGERPRINT)}" in row for run, row in zip(runs, rows)] == [True] * 5
+    assert "diverged" in rows[1] and "0.75" in rows[0] and "0.75" not in rows[1]
     study.write_tables("article", runs[1:2], results[1:2], tmp_path, "")  # none but failed ones
     assert "1 of 1 runs, 1 failed" in (tmp_path / "article.md").read_text()
     with pytest.raises(InputError, match="no run of the study 'article' is done yet"):
@@ -149,18 +123,6 @@ def test_a_study_makes_what_is_missing_or_has_failed(tmp_path, making, capsys):
 def test_ctrl_c_says_how_to_go_on(tmp_path, making):
     with pytest.raises(KeyboardInterrupt, match="interrupted; the same command goes on"):
         study.main(["default", "--splits", "4", "--results", str(tmp_path)])
-
-
-def test_a_study_on_other_images_of_the_same_name_makes_its_own(small_digits, small_dataset, tmp_path, making):
-    np.savez(tmp_path / "small.npz", x_train=255 - small_dataset.train_images, y_train=small_dataset.train_labels,
-             x_test=small_dataset.test_images, y_test=small_dataset.test_labels)
-    (run,) = study.make_runs("default", str(small_digits), splits=1)
-    write_result(tmp_path, hand_made(run, 0.5, small_dataset.fingerprint()))
-    options = ["--splits", "1", "--results", str(tmp_path), "--data"]
-    study.main(["default", *options, str(small_digits)])
-    with pytest.raises(InputError, match="no run of the study 'default' is done yet"):
-        study.main(["default", *options, str(tmp_path / "small.npz")])
-    assert [len(runs) for runs in making] == [0, 1]
 
 
 @pytest.mark.slow
