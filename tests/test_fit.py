@@ -7,12 +7,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import make_sgan
 
 from sgan.runs import device, fit
 from sgan.runs.command import interrupt, interrupted
 from sgan.runs.device import on_device
 from sgan.runs.fit import PrintLosses, TimeLeft, WatchLosses, in_words, step_numbers, steps_per_call
-from sgan_mnist import SGAN, Settings
 
 GPU = [tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")]
 
@@ -21,13 +21,6 @@ GPU = [tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")]
 def with_gpu(monkeypatch):
     """As far as this package asks, there is a GPU."""
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: GPU)
-
-
-def make_sgan(seed=0):
-    """An SGAN on random 8x8 images."""
-    keras.utils.set_random_seed(seed)
-    images = np.random.default_rng(seed).integers(0, 256, (40, 8, 8, 1)).astype("uint8")
-    return SGAN(Settings(batch_size=8, seed=seed), (images[:20], np.arange(20) % 10), images, n_classes=10)
 
 
 def test_step_numbers_come_without_a_tuner_to_wait_for():

@@ -399,16 +399,3 @@ def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing_half_written(
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert caught.value.filename == str(tmp_path / "run" / file)
     assert {path.name for path in tmp_path.glob("run/*")} == left
-
-
-@pytest.mark.slow
-@pytest.mark.skipif("MNIST_NPZ" not in os.environ, reason="MNIST_NPZ does not name the real mnist.npz")
-def test_learns_from_real_mnist(tmp_path):
-    """100 labels, 10,000 images, 80 steps: far better than chance. (After 600 steps, whole runs have 85 %: README.)"""
-    with np.load(os.environ["MNIST_NPZ"]) as mnist:
-        few = {name: values[:10000 if "train" in name else 2000] for name, values in mnist.items()}
-    np.savez(tmp_path / "few.npz", **few)
-    main(["--data", str(tmp_path / "few.npz"), "--out", str(tmp_path / "run"), "--epochs", "1", "--steps-per-epoch",
-          "80"])
-    (row,) = read_history(tmp_path / "run")
-    assert row["test_accuracy"] > 0.6
