@@ -123,14 +123,15 @@ def test_files_that_are_no_pictures(grey, tmp_path):
         read_picture(tmp_path / "float.tif", (16, 16, 1))
 
 
-def test_postscript_starts_no_program(tmp_path):
+def test_a_process_reads_its_first_picture_and_postscript_starts_no_program(tmp_path):
+    Image.new("L", (9, 9)).save(tmp_path / "first.jpg")
     trace = tmp_path / "trace"
     program = tmp_path / "gs"
     program.write_text(f"#!/bin/sh\ntouch '{trace}'\n")
     program.chmod(0o755)
     page = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
     (tmp_path / "x.png").write_text(page)
-    code = ("from PIL import Image\nfrom sgan.data.pictures import open_picture\n"
+    code = ("from sgan.data.pictures import open_picture\nopen_picture('first.jpg')\nfrom PIL import Image\n"
             "try:\n    Image.open('x.png').load()\nexcept OSError:\n    pass\n"
             "import os\nassert os.path.exists('trace')\nos.remove('trace')\n"  # it is a file that starts one elsewhere
             "open_picture('x.png')\n")

@@ -11,6 +11,7 @@ from sgan.runs.files import first_line, regular_file
 # What Pillow decodes by itself. Others need programs that it would start (EPS), or are no pictures (HDF5, MPEG, ...).
 FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF", "JPEG2000", "ICO", "ICNS", "PSD", "QOI",
            "DIB", "DDS", "PCX", "SGI", "TGA")
+Image.init()  # or Pillow knows most kinds only after the first picture
 MAX_PIXELS = 100_000_000  # of one picture; decoding needs up to 16 bytes for each
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
