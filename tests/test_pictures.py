@@ -131,8 +131,8 @@ def test_a_process_reads_its_first_picture_and_postscript_starts_no_program(tmp_
     program.chmod(0o755)
     page = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
     (tmp_path / "x.png").write_text(page)
-    code = ("from sgan.data.pictures import open_picture\nprint(open_picture('first.jpg').size)\nfrom PIL import Image\n"
-            "try:\n    Image.open('x.png').load()\nexcept OSError:\n    pass\n"
+    code = ("from sgan.data.pictures import open_picture\nprint(open_picture('first.jpg').size)\n"
+            "from PIL import Image\ntry:\n    Image.open('x.png').load()\nexcept OSError:\n    pass\n"
             "import os\nassert os.path.exists('trace')\nos.remove('trace')\n"  # it is a file that starts one elsewhere
             "open_picture('x.png')\n")
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60,
