@@ -10,8 +10,8 @@ The discriminator of a GAN is also the classifier. Its last dense layer gives K 
 (Salimans et al. 2016, arXiv 1606.03498, section 5; Odena 2016, arXiv 1606.01583.) A generator learns to make images
 that d_model takes for real ones. In the end c_model is kept and the generator thrown away.
 
-Measured (100 labels, five label splits): 92.5 ± 1.6 % test accuracy after 20 epochs, about 1.6 h on two AVX2 cores by
-the time of a step, TensorFlow 2.21.0, Keras 3.15.1. All runs and the baselines: results/README.md.
+Measured (100 labels, five label splits): 92.5 ± 1.6 % test accuracy after 20 epochs, which take about 1.6 h on two AVX2
+cores, estimated from the time of one step (TensorFlow 2.21.0, Keras 3.15.1). All runs: results/README.md.
 """
 
 import math

@@ -106,8 +106,8 @@ class TunedSettings(RunSettings):
     COMMAND: ClassVar = "python -m sgan.tuned"
     MAY_CHANGE: ClassVar = ()  # not the epochs: the schedules depend on the number of steps
 
-    def check(self):
-        super().check()
+    def __post_init__(self):
+        super().__post_init__()
         if self.without != "nothing" and not set(self.without.split(",")) <= set(INGREDIENTS):
             raise InputError(f"--without {self.without}: choose among {', '.join(INGREDIENTS)}")
 
@@ -170,7 +170,7 @@ def mutual_information_and_marginal_entropy(first, second):
 
     P_jk, the mean over images of first_j second_k, made symmetric, is the joint distribution of both predictions, given
     as class probabilities (n, K). Returns their mutual information 2 H(P_j) - H(P_jk) (Ji et al. 2019, section 3.1),
-    which is highest where both predictions are the same, confident, and use all classes equally often, and H(P_j), the
+    which is highest if both predictions are the same, confident, and use all classes equally often, and H(P_j), the
     entropy of their mean; both are at most log K.
     """
     joint = ops.matmul(ops.transpose(first), second) / first.shape[0]
@@ -209,7 +209,7 @@ class TunedSGAN(Training):
         labelled: (images, labels): uint8 (n, H, W, C) and integers (n,).
         unlabelled_images: uint8 (N, H, W, C).
         n_classes: K.
-        steps: of the whole training, over which clutter, the extra weight of the marginal entropy and, where images do
+        steps: of the whole training, over which clutter, the extra weight of the marginal entropy and, if images do
             not show strokes, the weight of the adversarial losses fall to zero, and the weight of the pseudo-labels
             grows.
     """

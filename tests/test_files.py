@@ -112,7 +112,7 @@ def test_only_files_that_end_are_read(tmp_path):
 @pytest.mark.parametrize("content", [b"{", b"[" * 10**6, b"\xff", b"9" * 10_000, b""])
 def test_json_that_cannot_be_read_is_one_line(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
-    with pytest.raises(InputError, match="is not readable JSON|is not a text file") as caught:
+    with pytest.raises(InputError, match="is not readable JSON") as caught:
         read_json(tmp_path / "a.json")
     assert "\n" not in str(caught.value)
 

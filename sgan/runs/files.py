@@ -33,19 +33,11 @@ def regular_file(path):
     return path
 
 
-def read_text(path):
-    """The text of a file, UTF-8. Raises InputError if it is none."""
-    try:
-        return regular_file(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not a text file ({first_line(error)})") from None
-
-
 def read_json(path):
-    """What a file holds as JSON. Raises InputError if it is none."""
-    text = read_text(path)
+    """What a file holds as JSON, UTF-8. Raises InputError if it is none."""
+    path = regular_file(path)
     try:
-        return json.loads(text)
+        return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not readable JSON ({first_line(error)})") from None
 

@@ -44,8 +44,7 @@ class RunSettings(DataSettings):
     print_every: int | None = option(None, "print the losses of every N-th step instead of a progress bar", min=1)
     tensorboard: bool = option(False, "write logs for TensorBoard too (pip install tensorboard)")
 
-    def check(self):
-        """Raise InputError for settings that cannot be used."""
+    def __post_init__(self):
         if self.tensorboard and not find_spec("tensorboard"):
             raise InputError("--tensorboard: needs the package: pip install tensorboard")
 
@@ -123,12 +122,11 @@ class RunFolder:
                              "nothing more is saved there")
 
     def begin(self, settings):
-        """Begin a run with these settings. Raises InputError if they cannot be used, or if there is one already."""
+        """Begin a run with these settings. Raises InputError if there is one already."""
         names = "run.json", "state.npz", "history.csv", "?_model_*.h5"
         if any(path for name in names for path in self.path.glob(name)):
             raise InputError(f"--out {self.path}: holds a run already; add --resume to go on with it, or choose "
                              "another --out")
-        settings.check()
         self.settings = settings
         self.record = {"id": uuid.uuid4().hex, "settings": asdict(settings), **this_computer(), "resumed": []}
 
