@@ -83,7 +83,7 @@ class Run:
             raise InputError("--variant: goes with --preset tutorial, and like --unlabelled with --method sgan")
         if self.data == "auto":
             raise InputError("--data auto: could mix two data sets in one table; name one")
-        tuned_settings(self).check()
+        tuned_settings(self)  # which refuses what cannot be left out
         left_out = self.without.split(",")
         self.without = ",".join(name for name in ("nothing", *INGREDIENTS) if name in left_out)  # one name for each
         steps, evaluate_every = SUPERVISED_ONLY if alone else PRESETS[self.preset]
