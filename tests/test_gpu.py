@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework import kernels
 
+from sgan.feature_matching import FeatureMatchingSettings, FeatureMatchingSGAN
 from sgan.runs.fit import step_numbers
 from sgan.studies.run import Run, build
 
@@ -18,6 +19,10 @@ RUNS = {"stacked": Run(), "multi-output": Run(variant="multi-output"), "article"
 def make(name, dataset):
     """The training of one of RUNS on 40 images, 20 of them labelled, with weights and noise from seed 0."""
     keras.utils.set_random_seed(0)
+    if name == "feature-matching":
+        images, labels = dataset.train_images[:40], dataset.train_labels[:40]
+        settings = FeatureMatchingSettings(batch_size=10, epochs=1)
+        return FeatureMatchingSGAN(settings, (images[:20], labels[:20]), images, 10, steps_per_epoch=4)
     return build(RUNS[name], dataset, np.arange(20), np.arange(40))
 
 
@@ -49,7 +54,7 @@ def without_gpu_kernel(function):
     return [node.op for node in nodes if not has_kernel(node)], len(nodes)
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", [*RUNS, "feature-matching"])
 def test_every_operation_of_a_step_has_a_gpu_kernel(name, digits, monkeypatch):
     with monkeypatch.context() as patch:
         gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
