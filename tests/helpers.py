@@ -9,6 +9,7 @@ from keras import layers
 from sgan.runs.command import InputError
 from sgan.data.dataset import MNIST_FINGERPRINT
 from sgan.runs.files import save_model
+from sgan_mnist import SGAN, Settings
 
 
 def hand_made(run, test_accuracy, fingerprint=MNIST_FINGERPRINT, **others):
@@ -37,12 +38,19 @@ def nearest(means, path, about=None):
     return path
 
 
-def batches(n=4, shape=(8, 8, 1)):
+def batches(seed=0, n=4, shape=(8, 8, 1)):
     """The arguments of `SGAN.update`: labelled images, labels, unlabelled images, and two batches of latent points."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     labelled, unlabelled = random.uniform(-1, 1, (2, n, *shape)).astype("float32")
-    points = random.normal(size=(2 * n, 100)).astype("float32")
+    points = random.normal(size=(3 * n, 100)).astype("float32")
     return [tf.constant(each) for each in (labelled, np.arange(n), unlabelled, points[:n], points[n:])]
+
+
+def make_sgan(seed=0, shape=(8, 8, 1)):
+    """An SGAN on 40 random images, 20 of them labelled; weights, images and noise come from `seed`."""
+    keras.utils.set_random_seed(seed)
+    images = np.random.default_rng(seed).integers(0, 256, (40, *shape)).astype("uint8")
+    return SGAN(Settings(batch_size=8, seed=seed), (images[:20], np.arange(20) % 10), images, n_classes=10)
 
 
 def values(weights):
