@@ -151,7 +151,7 @@ def test_broken_files_stop_nothing(shades, folder, tmp_path, predict):
     status, lines, errors = predict(shades, folder / "a.png", *broken, folder / "b.JPG")
     assert status == 2 and len(lines) == 3 and "b.JPG: grey" in lines[2]
     assert [error.split(": ")[0] for error in errors] == [str(path) for path in broken]
-    assert "convert it to JPEG or PNG" in errors[0] and errors[2].endswith("as a picture (it is empty)")
+    assert "save it as JPEG or PNG" in errors[0] and errors[2].endswith("as a picture (it is empty)")
     status, lines, errors = predict(shades, folder / "a.png", *broken, "--csv", tmp_path / "c.csv")
     assert status == 2 and "c.csv, 1 of 6 pictures" in lines[1] and len(table(tmp_path / "c.csv")) == 1
 

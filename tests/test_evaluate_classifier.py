@@ -175,7 +175,7 @@ def test_models_of_other_images_or_classes_are_refused(digits_file, tmp_path, ho
     (["--predict", "3.png", "--confusion", "c.png"], "--confusion goes without --predict"),
     (["--csv", "c.csv"], "--csv goes with --predict"), (["--whole"], "--whole goes with --predict"),
     (["--invert"], "--invert goes with --predict"), (["--cut-out"], "--cut-out goes with --predict"),
-    (["--data", ""], "--data: is empty"), (["--confusion", "c.xyz"], "must end in .png"),
+    (["--data", ""], "an empty path"), (["--confusion", "c.xyz"], "must end in .png"),
     (["--predict", "3.png", "--csv", "c.txt"], "must end in .csv"),
     ([KERAS2_FILE, "--confusion", "c.png"], "one model at a time"),
     ([KERAS2_FILE, "--predict", "3.png", "--csv", "c.csv"], "one model at a time"),

@@ -50,6 +50,12 @@ def refuse_twins(place, names):
                              "zeros before a number or in how an accent is stored: give both one name")
 
 
+def differ_in_capitals(names):
+    """Those of the names that are the same as another but for capitals."""
+    lower = [name.lower() for name in names]
+    return [name for name in names if lower.count(name.lower()) > 1]
+
+
 def listed(names):
     """Names in a line, the first and the last if there are many."""
     names = list(names)

@@ -1,4 +1,4 @@
-"""The images: MNIST, digits drawn from fonts where there is no network, or a user's own folder or .npz file.
+"""The images: MNIST, digits drawn from fonts if there is no network, or a user's own folder or .npz file.
 
     data = load_real_samples("auto")       # or "mnist", "synthetic", "my_pictures", "my_images.npz"
     data.train_images, data.train_labels   # uint8 (N, H, W, C) and int64 (N,); a label of -1 means "no label"
@@ -7,34 +7,25 @@ folders.py says what a folder looks like, npz.py what a file holds. `split_valid
 labelled images validate.
 """
 
-import argparse
 import hashlib
 import os
 import sys
-import tempfile
-import threading
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
-import keras
 import numpy as np
 
-from sgan.runs.command import InputError, printable
-from sgan.runs.options import at_least, option
-from sgan.runs.files import expand, regular_file
-from sgan.data.classes import listed
+from sgan.data.classes import differ_in_capitals, listed
 from sgan.data.copies import count_copies, find_originals
 from sgan.data.folders import read_folder
+from sgan.data.mnist import read_mnist
 from sgan.data.npz import MIN_SIZE, read_npz
 from sgan.data.synthetic import draw_digits
+from sgan.runs.command import InputError
+from sgan.runs.files import expand
+from sgan.runs.options import at_least, option
 
-# Of the file that keras.datasets.mnist downloads: Keras deletes a cached file that has another hash.
-MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
-MNIST_FINGERPRINT = "9b3e06386e3ac883"  # of the images and labels in it, see Dataset.fingerprint
-STALL_SECONDS = 15  # a download that brings nothing for so long is given up
-DOWNLOAD_SECONDS = 600  # and so is one that trickles for longer than this
+MNIST_FINGERPRINT = "9b3e06386e3ac883"  # of MNIST's images and labels, see Dataset.fingerprint
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -43,21 +34,15 @@ DOWNLOAD_SECONDS = 600  # and so is one that trickles for longer than this
 
 def number_or_all(text):
     """A --labels from the command line: a number from 1 on, or "all"."""
-    try:
-        return text if text == "all" else at_least(int, 1)(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text}: must be a number from 1 on, or all") from None
+    return text if text == "all" else at_least(int, 1)(text)
 
 
 def height_x_width(text):
     """An --image-size from the command line as "HEIGHTxWIDTH"; one number means both."""
-    try:
-        lengths = [at_least(int, MIN_SIZE)(length) for length in text.lower().split("x")]
-        height, width = lengths * 2 if len(lengths) == 1 else lengths
-    except (ValueError, argparse.ArgumentTypeError):
-        raise argparse.ArgumentTypeError(f"{text}: must be HEIGHTxWIDTH or one number, of pixels, each at least "
-                                         f"{MIN_SIZE}") from None
-    return f"{height}x{width}"
+    lengths = [at_least(int, MIN_SIZE)(length) for length in text.split("x")]
+    if len(lengths) > 2:
+        raise ValueError
+    return f"{lengths[0]}x{lengths[-1]}"
 
 
 @dataclass
@@ -81,11 +66,10 @@ class DataSettings:
 
     def load(self):
         """Load the `Dataset`. Raises InputError."""
-        source = self.data
-        if (self.image_size or self.grey) and not is_folder(source):
-            raise InputError(f"--image-size and --grey are for folders of pictures; {source} is none")
+        if (self.image_size or self.grey) and not is_folder(self.data):
+            raise InputError(f"--image-size and --grey are for folders of pictures; {self.data} is none")
         size = self.image_size and tuple(map(int, self.image_size.split("x")))
-        return load_real_samples(source, size, channels=1 if self.grey else None)
+        return load_real_samples(self.data, size, channels=1 if self.grey else None)
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -109,8 +93,8 @@ class Dataset(NamedTuple):
 
     @property
     def n_classes(self):
-        """K: the largest label of either set, plus one."""
-        return 1 + max(int(y.max()) for y in (self.train_labels, self.test_labels) if y is not None)
+        """K; each class has labelled training images."""
+        return 1 + int(self.train_labels.max())
 
     def set_apart(self, rows, validation_rows):
         """The Dataset of a run that is trained on the labelled images `rows`: without its validation images, and
@@ -169,110 +153,27 @@ def load_real_samples(source="auto", image_size=None, channels=None):
     Raises:
         InputError: it cannot be had, or does not hold what it should.
     """
-    if not source:
-        raise InputError("--data: is empty (the data are auto, mnist, synthetic, a folder or an .npz file)")
+    if source in ("auto", "mnist"):
+        try:
+            return Dataset("mnist", **read_mnist())
+        except InputError as error:
+            if source == "mnist":
+                raise
+            bar = "!" * 80
+            warning = (f"{bar}\nWARNING: this is NOT MNIST but synthetic digits drawn from fonts, and no figure\n"
+                       f"of this run says anything about MNIST. The reason: {error}\n{bar}")
+            print(warning, file=sys.stderr, flush=True)
+            return synthetic_digits()._replace(warning=warning)
     if source == "synthetic":
         return synthetic_digits()
-    if source == "mnist":
-        return load_mnist()
-    if source != "auto":
-        return load_own(expand(source), image_size, channels)
-    try:
-        return load_mnist()
-    except InputError as error:
-        bar = "!" * 80
-        warning = (f"{bar}\nWARNING: this is NOT MNIST but synthetic digits drawn from fonts, and no figure\n"
-                   f"of this run says anything about MNIST. The reason: {error}\n{bar}")
-        print(warning, file=sys.stderr, flush=True)
-        return synthetic_digits()._replace(warning=warning)
-
-
-# --------------------------------------------------------------------------------------------------------------
-# MNIST
-
-
-def cached_mnist():
-    """Where Keras keeps its mnist.npz, by the rule of keras.utils.get_file, whether it is there or not."""
-    home = expand(os.environ.get("KERAS_HOME", "~/.keras"))
-    cached = home / "datasets" / "mnist.npz"
-    if cached.exists() or os.access(home, os.W_OK):
-        return cached
-    return Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir(), ".keras", "datasets", "mnist.npz")
-
-
-def load_mnist():
-    """MNIST from Keras' cache, downloaded into it by Keras where it is not there."""
-    cached = cached_mnist()
-    try:
-        if not cached.exists():
-            download_mnist(cached)
-        with open(regular_file(cached), "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"no MNIST ({one_line(error)}): without a network put Keras' mnist.npz into "
-                         f"{cached.parent} (KERAS_HOME sets another folder), or give a file of that form as "
-                         "--data FILE.npz, or draw digits with --data synthetic") from None
-    if digest != MNIST_SHA256:
-        raise InputError(f"{cached} is not the file that Keras downloads (its hash differs); it is left "
-                         f"alone: use it with --data {cached}, or move it away to download MNIST afresh")
-    return load_own(cached)._replace(name="mnist")
-
-
-def download_mnist(target):
-    """Keras' own download, checked by Keras, moved to `target` when it is whole; OSError where that fails.
-
-    Keras' wait has no limit, so it happens in a thread that can be left behind. Keras also writes straight to
-    the name it is given: under the final name a download that was killed would leave half a file there.
-    """
-    print(f"Downloading MNIST (11 MB) to {target}", flush=True)
-    part = target.with_name(f"mnist-{os.getpid()}.npz")
-    failures = []
-
-    def download():
-        keras.config.disable_interactive_logging()  # in this thread alone: no torn progress bar on the screen
-        try:
-            keras.datasets.mnist.load_data(part.name)
-            os.replace(part, target)
-        except Exception as error:  # Keras turns a network's errors into plain Exceptions
-            failures.append(error)
-
-    thread = threading.Thread(target=download, daemon=True)
-    thread.start()
-    try:
-        size = 0
-        for _ in range(int(DOWNLOAD_SECONDS / STALL_SECONDS)):
-            thread.join(STALL_SECONDS)
-            size_before, size = size, part.stat().st_size if part.exists() else 0
-            if not thread.is_alive() or size == size_before:
-                break
-        if thread.is_alive():
-            raise TimeoutError("the download stands still")
-        if failures:
-            raise OSError(one_line(failures[0]))
-    finally:
-        with suppress(OSError):
-            part.unlink()
-
-
-def one_line(error):
-    """An error's message on one line, or its type where it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-# --------------------------------------------------------------------------------------------------------------
-# The user's own images
-
-
-def load_own(path, image_size=None, channels=None):
-    """The Dataset of a folder or an .npz file."""
-    if os.path.isdir(path):
-        data = Dataset(str(path), **read_folder(path, image_size, channels))
-    elif not path.exists():
+    path = expand(source)
+    if not path.exists():
         raise InputError(f"no such file: {path} (the data are auto, mnist, synthetic, a folder or an .npz file)")
-    else:
-        data = Dataset(str(path), **read_npz(path))
+    data = Dataset(str(path), **(read_folder(path, image_size, channels) if path.is_dir() else read_npz(path)))
     notes, names = [*data.notes, *count_copies(*data[1:5])], data.class_names
-    if os.path.isdir(path) or names != tuple(map(str, range(len(names)))):
+    if alike := differ_in_capitals(names):
+        notes.append(f"classes that differ only in capitals: {listed(alike)}")
+    if path.is_dir() or names != tuple(map(str, range(len(names)))):
         notes.append(f"the {len(names)} classes are {listed(names)}")
     return data._replace(notes=tuple(notes))
 
@@ -310,7 +211,7 @@ def split_validation(rows, dataset, share, seed):
     for k in np.unique(labels):
         of_class = np.flatnonzero((labels == k) & (originals == np.arange(len(rows))))
         if len(of_class) < 2:
-            raise InputError(f"--validation-split {share}: class {printable(dataset.class_names[k])} has only one "
+            raise InputError(f"--validation-split {share}: class {dataset.class_names[k]} has only one "
                              "labelled image (copies do not count), which cannot both be trained on and validate; "
                              "label more of it, or choose more --labels")
         n = np.clip(round(share * len(of_class)), 1, len(of_class) - 1)
