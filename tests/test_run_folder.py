@@ -265,7 +265,7 @@ def test_a_run_without_a_network_says_at_its_end_that_it_is_not_mnist(tmp_path, 
     def refuse():
         raise InputError("no network")
 
-    monkeypatch.setattr(dataset, "load_mnist", refuse)
+    monkeypatch.setattr(dataset, "read_mnist", refuse)
     monkeypatch.setattr(dataset, "synthetic_digits", lambda: digits)
     main(["--out", str(tmp_path / "run"), "--epochs", "1", *SMALL])
     assert capsys.readouterr().err.count("NOT MNIST") == 2  # at the start and at the end
