@@ -76,14 +76,6 @@ def test_every_model_is_compiled_with_an_adam_of_its_own(variants):
         assert float(optimizer.learning_rate) == pytest.approx(2e-4)
 
 
-def test_heads_of_the_multi_output_model_are_its_outputs(variants):
-    heads, (model,) = variants[2].heads, variants[2].drawings.values()
-    real, classes = model(noise(), training=False)
-    np.testing.assert_array_equal(predict(heads["real"], noise()), real)
-    np.testing.assert_array_equal(predict(heads["class"], noise()), classes)
-    assert (heads["real"].loss, heads["class"].loss) == (dv.REAL_LOSS, dv.CLASS_LOSS)
-
-
 @TWO_HEADED
 @pytest.mark.parametrize("updated, other", [("real", "class"), ("class", "real")])
 def test_an_update_through_one_head_changes_the_other(variants, number, updated, other):

@@ -25,9 +25,7 @@ def make(sgan_class=ArticleSGAN, settings=None, dropout=True):
 
 def test_numbers_of_weights():
     assert count_weights(*article_discriminator()) == 113_930
-    g_model = article_generator(100)
-    assert g_model.count_params() == 1_637_121
-    assert g_model(np.zeros((2, 100))).shape == (2, 28, 28, 1)
+    assert article_generator(100).count_params() == 1_637_121
 
 
 @pytest.mark.parametrize("sgan_class, settings, half, gan, rate, beta_1", [

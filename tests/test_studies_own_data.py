@@ -46,6 +46,7 @@ def test_the_verdict_is_the_two_sided_sign_test_of_the_images_that_one_got_right
     assert verdict({"with it": first, "without it": second}).startswith(said)
 
 
+@pytest.mark.slow
 def test_held_out_images_are_not_trained_on_in_any_way(monkeypatch, small_dataset):
     seen = []
 

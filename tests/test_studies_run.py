@@ -124,9 +124,8 @@ def test_a_run_says_all_about_itself_and_the_baseline_learns(command, small_data
     kept = tmp_path / "kept" / "c_model_0250.h5"
     c_model = keras.models.load_model(kept)
     assert accuracy(c_model, dataset.test_images, dataset.test_labels) == result["final"]["test_accuracy"]
-    about = read_about(kept, c_model)
-    assert about["classes"] == list("0123456789") and about["run"] == result["id"]
-    assert kept.stat().st_size < 1.2 * 4 * result["weights"] + 50_000
+    assert read_about(kept, c_model)["run"] == result["id"]
+    assert kept.stat().st_size < 1.2 * 4 * result["weights"] + 50_000  # without the optimizer's state
 
     command(*arguments[:-2])
     assert "done already" in capsys.readouterr().out
@@ -136,6 +135,7 @@ def test_a_run_says_all_about_itself_and_the_baseline_learns(command, small_data
     assert kept.exists() and path.read_bytes() == written
 
 
+@pytest.mark.slow
 def test_the_tutorials_preset_is_the_training_script(small_digits, tmp_path):
     """Same seeds, same weights, evaluations or not."""
     common = ["--data", str(small_digits), "--labels", "20", "--seed", "5", "--label-seed", "7"]

@@ -45,8 +45,7 @@ def test_tables_say_which_runs_failed_and_how_many_are_missing(tmp_path):
     assert text.endswith("`python -m sgan.studies article --splits 2`: 5 of 6 runs, 1 failed; see results/README.md\n"
                          f"- failed: {runs[1].name}: diverged\n")
     rows = (tmp_path / "article.csv").read_text().splitlines()[1:]
-    assert [f"{run.name},{run.identity(MNIST_FINGERPRINT)}" in row for run, row in zip(runs, rows)] == [True] * 5
-    assert "diverged" in rows[1] and "0.75" in rows[0] and "0.75" not in rows[1]
+    assert len(rows) == 5 and f",diverged,{runs[1].name}," in rows[1] and "0.75" not in rows[1]
     study.write_tables("article", runs[1:2], results[1:2], tmp_path, "")  # none but failed ones
     assert "1 of 1 runs, 1 failed" in (tmp_path / "article.md").read_text()
     with pytest.raises(InputError, match="no run of the study 'article' is done yet"):
@@ -112,7 +111,7 @@ def test_a_study_makes_what_is_missing_or_has_failed(tmp_path, making, capsys):
     for done in 0, 1:
         with pytest.raises(SystemExit) as stop:
             study.main(arguments)
-        assert stop.value.code == 1 and f"3 runs, {done} of them done already\n" in capsys.readouterr().out
+        assert stop.value.code == 1 and f"3 runs, {done} of them done already; " in capsys.readouterr().out
     assert [[run.seed for run in runs] for runs in making] == [[0, 1, 2], [1, 2]]
     text = (tmp_path / "default.md").read_text()
     assert f"`python -m sgan.studies {' '.join(arguments)}`: 2 of 3 runs, 1 failed" in text
@@ -137,6 +136,6 @@ def test_listed_commands_run_and_the_study_then_finds_them_done(small_digits, tm
                               check=True, timeout=200).stdout
 
     line, _ = output(f"python -m sgan.studies {' '.join(options)} --list").splitlines()
-    assert line.startswith("python -m sgan.studies.run ") and "written: " in output(line)
+    assert line.startswith("python -m sgan.studies.run ") and "written to " in output(line)
     study.main(options)
     assert "2 of 2 runs, 0 failed" in (tmp_path / "supervised-only-small.md").read_text()

@@ -216,13 +216,12 @@ def make_run(run, dataset):
     Raises InputError for settings that the data do not allow.
     """
     labelled, unlabelled = choose_rows(dataset.train_labels, dataset.n_classes, run)
-    threads = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
     evaluate, began, training = Evaluate(run, dataset), time.perf_counter(), None
     result = {**run.result(dataset.fingerprint(), error=None), "final": None, "history": evaluate.history,
               "seconds_per_step": None, "seconds": None, "weights": None, "ingredients": None,
               "unlabelled_images": len(unlabelled) if run.method == "sgan" else 0,
               "labelled_images": describe_rows(labelled), "versions": versions(), "device": set_up_device(),
-              "threads": int(threads) if threads.isdecimal() and int(threads) else available_cores()}
+              "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS") or available_cores())}
     keras.utils.set_random_seed(run.seed)
     try:
         training = build(run, dataset, labelled, unlabelled)
@@ -274,7 +273,8 @@ def main(argv=None):
         save_model(training.c_model, classifier, describe_classifier(dataset, result))
         if run.method == "sgan":
             save_model(training.g_model, generator)
-    print(f"written: {run.name}, in {keep or results}")
+    print(f"written to {keep or results}: test accuracy {result['final']['test_accuracy']:.2%} after "
+          f"{result['seconds']:.0f} s")
 
 
 if __name__ == "__main__":

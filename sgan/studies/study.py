@@ -177,7 +177,8 @@ def run_study(runs, fingerprint, folder, jobs):
     """Make the runs of a study that are missing or have failed."""
     results = results_of(runs, fingerprint, folder)
     missing = [run for run, result in zip(runs, results) if not result or result["error"]]
-    print(f"{len(runs)} runs, {len(runs) - len(missing)} of them done already", flush=True)
+    print(f"{len(runs)} runs, {len(runs) - len(missing)} of them done already; what the others print is in "
+          f"{folder / 'new' / 'logs'}", flush=True)
     try:
         make_side_by_side(missing, folder, jobs)
     except KeyboardInterrupt:
