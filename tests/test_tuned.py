@@ -10,7 +10,6 @@ import tensorflow as tf
 from helpers import values
 from keras import ops
 
-import evaluate_classifier
 from sgan import tuned
 from sgan.runs.command import InputError
 from sgan.runs.run_folder import SaveEpoch
@@ -72,23 +71,6 @@ def test_a_step_moves_discriminator_generator_and_teacher(small_dataset, without
         np.testing.assert_allclose(new, keep * old + (1 - keep) * weight, atol=1e-6)
 
 
-def test_pseudo_labels_are_the_confident_predictions_of_the_teacher_alone(small_dataset):
-    sgan = make(small_dataset, without="augmentation")
-    logits = sgan.c_model.get_layer("class_logits")  # the same for every image, where its kernel is zero
-    logits.kernel.assign(0 * logits.kernel)
-    logits.bias.assign([0, 0, 0, 5.0, 0, 0, 0, 0, 0, 0])  # p(3) = 0.943: below the 0.95 wanted
-    metrics = sgan.train_step(None)
-    assert metrics["mask_rate"] == 0 and metrics["pseudo_label_loss"] == 0
-    confident_of_3 = np.array([0, 0, 0, 50.0, 0, 0, 0, 0, 0, 0])
-    logits.bias.assign(confident_of_3)
-    student = sgan.discriminator.get_layer("class_logits")
-    student.kernel.assign(0 * student.kernel)
-    student.bias.assign(confident_of_3 / 25)
-    metrics = sgan.train_step(None)
-    assert metrics["mask_rate"] == 1
-    np.testing.assert_allclose(metrics["pseudo_label_loss"], np.log(9 + np.exp(2)) - 2, rtol=1e-5)
-
-
 @pytest.mark.parametrize("without, progress, warm_up_steps", [
     ("nothing", 0, 0), ("nothing", 0.6, 3), ("nothing", 0.6, 4),
     *((each, 0.6, 0) for each in ("augmentation", "clutter", "mutual-information", "pseudo-labels", "generator",
@@ -147,6 +129,9 @@ def test_a_step_descends_the_losses_of_the_papers(small_dataset, monkeypatch, wi
     wanted = d_tape.gradient(d_loss, d), g_tape.gradient(g_loss, g)
 
     metrics = sgan.train_step(None)
+    if "pseudo-labels" not in left_out:
+        np.testing.assert_allclose(metrics["mask_rate"], confident.mean())
+        np.testing.assert_allclose(metrics["pseudo_label_loss"], -pseudo_labels, rtol=1e-4)
     compared = [(d, before[0], wanted[0])]
     if "generator" in left_out:
         assert metrics["g_loss"] == 0 and not any(moved(before[1], g))
@@ -256,19 +241,12 @@ def test_a_setting_that_cannot_be_is_refused(small_digits, tmp_path, option, val
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
-def test_saved_classifier_is_evaluated_and_own_colour_images_work(tmp_path, capsys):
+def test_colour_images_of_any_size_without_a_test_set(tmp_path):
     random = np.random.default_rng(0)
-    images, labels = random.integers(0, 256, (60, 16, 12, 3), dtype="uint8"), random.integers(-1, 3, 60)
+    images, labels = random.integers(0, 256, (60, 18, 11, 3), dtype="uint8"), random.integers(-1, 3, 60)
     np.savez(tmp_path / "own.npz", x_train=images, y_train=labels)
-    main(["--data", str(tmp_path / "own.npz"), "--epochs", "1", "--steps-per-epoch", "2",
-          "--out", str(tmp_path / "run")])
-    evaluate_classifier.main([str(tmp_path / "run" / "c_model_0002.h5")])
-    known = (labels >= 0).sum()
-    right = (keras.models.load_model(tmp_path / "run" / "c_model_0002.h5").predict(
-        images[labels >= 0] / 127.5 - 1, verbose=0).argmax(axis=1) == labels[labels >= 0]).sum()
-    over = f"({known} labelled images, some of them trained on)"
-    assert f"Train Accuracy: {right / known:.3%} {over}" in capsys.readouterr().out
+    main(["--data", str(tmp_path / "own.npz"), "--epochs", "1", "--steps-per-epoch", "2", "--out", str(tmp_path)])
+    assert keras.models.load_model(tmp_path / "g_model_0002.h5").output_shape == (None, 18, 11, 3)
 
 
 @pytest.mark.slow
