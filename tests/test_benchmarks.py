@@ -6,13 +6,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import hand_made
 
-from sgan.benchmarks import digit_pictures, time_to_accuracy, train_step
+from sgan.benchmarks import digit_pictures, train_step
 from sgan.benchmarks.digit_pictures import photograph, read_kind
 from sgan.runs.command import InputError
-from sgan.studies.results import write_result
-from sgan.studies.run import Run
 
 
 def rows_of(path, *columns):
@@ -47,32 +44,6 @@ def test_the_step_is_compared_with_the_loop_here_and_in_a_process_of_its_own(tmp
     for name in "loop, TensorFlow's defaults", "loop, with oneDNN", "step, plain convolutions":
         assert float(rows[f"{name} / step"]) == pytest.approx(float(rows[name]) / float(rows["step"]), rel=1e-3)
     assert capfd.readouterr().err == ""
-
-
-# --------------------------------------------------------------------------------------------------------------
-# Accuracy against time
-
-
-@pytest.mark.slow
-def test_accuracy_against_time_is_measured_and_drawn(tmp_path, monkeypatch):
-    monkeypatch.setattr(time_to_accuracy, "ROUNDS", 1)
-    history = [{"step": 100 * i, "seconds": 10.0 * i, "test_accuracy": at}
-               for i, at in enumerate((0.95, 0.97, 0.98, 0.99), start=1)]
-    for split in 36, 40:
-        run = Run(preset="tuned", label_seed=split, seed=split)
-        write_result(tmp_path, hand_made(run, 0.99, history=history, final=history[-1]))
-    with pytest.raises(InputError, match="needs the default run with label seed 0, and tuned runs"):
-        time_to_accuracy.main(["--results", str(tmp_path)])
-    write_result(tmp_path, hand_made(Run(), 0.9))
-    time_to_accuracy.main(["--results", str(tmp_path)])
-    rows = rows_of(tmp_path / "time_to_accuracy.csv", "what", "value")
-    assert [what for what, _ in rows[:3]] == ["seconds a step, tutorial", "seconds a step, tuned",
-                                              "seconds of 7200 steps, tutorial"]
-    assert float(rows[2][1]) == pytest.approx(7200 * float(rows[0][1]), rel=0.01)
-    for first, split in ((3, 36), (6, 40)):
-        assert rows[first][0].startswith(f"seconds to 95.92%: tuned-sgan-100labels-split_{split}-")
-        assert [float(value) for _, value in rows[first:first + 3]] == [20, round(float(rows[2][1]) / 20), 40]
-    assert (tmp_path / "time_to_accuracy.png").read_bytes().startswith(b"\x89PNG")
 
 
 # --------------------------------------------------------------------------------------------------------------
