@@ -32,10 +32,10 @@ from sgan.runs.files import atomic_write, expand, write_csv
 from sgan.runs.options import ArgumentParser, at_least, flag
 from sgan.studies.figures import draw_ablation, draw_curves, draw_errors, save_figure
 from sgan.studies.jobs import command, make_side_by_side
-from sgan.studies.published import EPOCH_STEPS, ODENA, PUBLISHED_ARTICLE, PUBLISHED_EPOCHS, PUBLISHED_ERRORS
+from sgan.studies.published import EPOCH_STEPS, PUBLISHED_ARTICLE, PUBLISHED_EPOCHS, PUBLISHED_ERRORS
 from sgan.studies.results import read_results
 from sgan.studies.run import FIRST, Run
-from sgan.studies.tables import article_table, as_row, epochs_table, errors_table, main_table, on_mnist
+from sgan.studies.tables import article_table, as_row, epochs_table, main_table, on_mnist
 from sgan.tuned import INGREDIENTS
 
 SHORT = 2 * EPOCH_STEPS  # of the tutorial's SGAN, if a study has many runs
@@ -129,26 +129,22 @@ class Study(NamedTuple):
     compared_by: str = "test_accuracy"
 
 
-ODENA_ERRORS = {f"published: {ODENA}": {n: float(error) for n, error in PUBLISHED_ERRORS[ODENA].items()}}
-ARTICLE_CURVES = {f"published: {method}": curve for method, curve in PUBLISHED_ARTICLE.items()}
-TUTORIAL_CURVE = {"published run": {EPOCH_STEPS * (i + 1): value for i, value in enumerate(PUBLISHED_EPOCHS)}}
-
-OVER_LABELS = [partial(draw_errors, published=ODENA_ERRORS),
+OVER_LABELS = [partial(draw_errors, published=PUBLISHED_ERRORS),
                partial(draw_errors, name="unlabelled_images", label="unlabelled images",
                        chosen=lambda settings: settings["method"] == "sgan" and settings["labels"] == 100)]
 
 STUDIES = {
-    "article": Study(article, [partial(draw_curves, published=ARTICLE_CURVES)],
+    "article": Study(article, [partial(draw_curves, published=PUBLISHED_ARTICLE)],
                      {"Beside the article's figures": article_table}),
     "supervised-only": Study(supervised_only, OVER_LABELS[:1]),
     "variants": Study(variants, [draw_curves]),
     "labels": Study(labels, OVER_LABELS),
     "labels-article": Study(partial(labels, preset="article", labels=(20, 100, 1000), unlabelled=(1000,), splits=1,
                                     steps=None), OVER_LABELS),
-    "default": Study(default, [draw_curves, partial(draw_curves, name="train_accuracy", published=TUTORIAL_CURVE,
-                                                    label="accuracy on the training set")],
-                     {"After each epoch": epochs_table}),
-    "tuned": Study(tuned, [draw_errors], {"Beside published figures": errors_table}),
+    "default": Study(default, [
+        draw_curves, partial(draw_curves, name="train_accuracy", label="accuracy on the training set",
+                             published={"published run": PUBLISHED_EPOCHS})], {"After each epoch": epochs_table}),
+    "tuned": Study(tuned, [draw_errors]),
     "ablation": Study(ablation, [draw_ablation]),
     "other-data": Study(other_data, [draw_errors], compared_by="balanced_test_accuracy"),
 }
@@ -162,27 +158,10 @@ def make_runs(name, data, **changes):
     return list({run.name: run for run in runs}.values())
 
 
-def fingerprint_of(data):
-    """That of the data named; MNIST need not be there for it."""
-    return MNIST_FINGERPRINT if data == "mnist" else load_real_samples(data).fingerprint()
-
-
 def results_of(runs, fingerprint, folder):
     """A list parallel to `runs`: each one's result in a folder of results, or None if it is not done."""
     found = read_results(folder)
     return [found.get(run.identity(fingerprint)) for run in runs]
-
-
-def run_study(runs, fingerprint, folder, jobs):
-    """Make the runs of a study that are missing or have failed."""
-    results = results_of(runs, fingerprint, folder)
-    missing = [run for run, result in zip(runs, results) if not result or result["error"]]
-    print(f"{len(runs)} runs, {len(runs) - len(missing)} of them done already; what the others print is in "
-          f"{folder / 'new' / 'logs'}", flush=True)
-    try:
-        make_side_by_side(missing, folder, jobs)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("interrupted; the same command goes on with the runs that are missing") from None
 
 
 def write_tables(name, runs, results, folder, command_line):
@@ -241,10 +220,14 @@ def main(argv=None):
     if only_list:
         print("\n".join(shlex.join(command(run, folder)) for run in runs))
         return
-    fingerprint = fingerprint_of(data)
-    if not only_table:
-        run_study(runs, fingerprint, folder, jobs)
+    fingerprint = MNIST_FINGERPRINT if data == "mnist" else load_real_samples(data).fingerprint()
     results = results_of(runs, fingerprint, folder)
+    if not only_table:
+        missing = [run for run, result in zip(runs, results) if not result or result["error"]]
+        print(f"{len(runs)} runs, {len(runs) - len(missing)} of them done already; the others print to "
+              f"{folder / 'new' / 'logs'}. Ctrl-C stops them, and the same command goes on.", flush=True)
+        make_side_by_side(missing, folder, jobs)
+        results = results_of(runs, fingerprint, folder)
     write_tables(name, runs, results, folder, shlex.join(sys.argv[1:] if argv is None else argv))
     if not only_table and any(result is None or result["error"] for result in results):
         sys.exit(1)

@@ -7,9 +7,7 @@ fail.
 import numpy as np
 
 from sgan.data.dataset import MNIST_FINGERPRINT
-from sgan.studies.published import (
-    EPOCH_STEPS, PUBLISHED_ARTICLE, PUBLISHED_EPOCHS, PUBLISHED_ERRORS, PUBLISHED_TUTORIAL
-)
+from sgan.studies.published import EPOCH_STEPS, PUBLISHED_ARTICLE, PUBLISHED_EPOCHS, PUBLISHED_TUTORIAL
 from sgan.studies.run import FIRST
 from sgan.tuned import NEEDS
 
@@ -164,23 +162,12 @@ def main_table(results, compared_by="test_accuracy"):
 def article_table(results):
     """Test accuracy in per cent after as many steps as the second article names, beside its own single runs."""
     steps = sorted(set().union(*PUBLISHED_ARTICLE.values()))
-    lines = [[f"published: {method}", 1, *(curve.get(step, "") for step in steps)]
-             for method, curve in PUBLISHED_ARTICLE.items()]
+    lines = [[title, 1, *(curve.get(step, "") for step in steps)] for title, curve in PUBLISHED_ARTICLE.items()]
     for title, members in grouped(results).items():
         rows = [row for result in members for row in result["history"]]
         cells = [mean_std([row["test_accuracy"] for row in rows if row["step"] == step]) for step in steps]
         lines.append(line_of(title, len(members), cells))
     return markdown(["test accuracy, %", "n", *(f"after {step:,} steps" for step in steps)], *lines)
-
-
-def errors_table(results):
-    """Test error in per cent over the number of labels, beside the published ones."""
-    table = {f"ours: {title}": {n: mean_std(errors) for n, errors in errors_of.items()}
-             for title, errors_of in errors_over(results, "labels").items()}
-    table |= {f"published: {name}": errors for name, errors in PUBLISHED_ERRORS.items()}
-    numbers = sorted(set().union(*table.values()))
-    lines = [[name, *(errors.get(n, "") for n in numbers)] for name, errors in table.items()]
-    return markdown(["test error, %", *(f"{n:,} labels" for n in numbers)], *lines)
 
 
 def epochs_table(results):
@@ -190,10 +177,11 @@ def epochs_table(results):
         return line_of(title, len(rows), [mean_std(train), mean_std(test), f"{published:.2f}"])
 
     histories, lines = [result["history"] for result in results], []
-    for epoch, published in enumerate(PUBLISHED_EPOCHS, start=1):
-        rows = [row for history in histories for row in history if row["step"] == epoch * EPOCH_STEPS]
-        lines.append(line(epoch, rows, published))
+    for step, published in PUBLISHED_EPOCHS.items():
+        rows = [row for history in histories for row in history if row["step"] == step]
+        lines.append(line(step // EPOCH_STEPS, rows, published))
     best = [max(history, key=lambda row: row["test_accuracy"]) for history in histories]
     epochs = ", ".join(f"{row['step'] / EPOCH_STEPS:g}" for row in best)
-    lines.append(line(f"oracle: each run's best epoch on the test set ({epochs})", best, max(PUBLISHED_EPOCHS)))
+    oracle = f"oracle: each run's best epoch on the test set ({epochs})"
+    lines.append(line(oracle, best, max(PUBLISHED_EPOCHS.values())))
     return markdown(["epoch", "n", "training set, %", "test set, %", "published run, training set, %"], *lines)
