@@ -11,9 +11,10 @@ from sgan import feature_matching
 from sgan.feature_matching import (
     FeatureMatchingSettings, FeatureMatchingSGAN, StackedFeatureMatchingSGAN, order_of_epoch, unsupervised_loss
 )
+from sgan.models.evaluation import scale_images
 from sgan.models.weight_norm import WeightNormDense, initialise_from_data
 from sgan.runs import files
-from sgan_mnist import Settings
+from sgan_mnist import Settings, select_supervised_samples
 from tests.helpers import values
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1)).astype("uint8")
@@ -61,7 +62,8 @@ def test_the_generator_learns_to_have_the_mean_features_of_real_images():
     training = make()
     silence(training)
     real, generated = np.random.default_rng(1).uniform(-1, 1, (2, 10, 8, 8, 1)).astype("float32")
-    features = [np.array(training.features(images)).mean(axis=0) for images in (real, generated)]
+    last_hidden = keras.Model(training.discriminator.input, training.discriminator.layers[-1].input)
+    features = [np.array(last_hidden(images)).mean(axis=0) for images in (real, generated)]
     assert float(training.generator_loss(real, generated)) == pytest.approx(np.square(features[0] - features[1]).mean(),
                                                                             rel=1e-4)
 
@@ -83,6 +85,41 @@ def test_a_step_moves_each_network_by_its_own_loss_only(loss, moving, monkeypatc
         assert (float(metrics["g_loss"]) > 0) == ("g" in moving)
         assert (float(metrics["d_loss_real"]) > 0) == (loss != "supervised-only")
         monkeypatch.undo()
+
+
+def log_z(training, images):
+    """The logarithm of Z for each image: above 0 they are taken for real, below for generated."""
+    return keras.ops.logsumexp(training.discriminator(images), axis=-1)
+
+
+def test_the_discriminator_learns_the_classes_and_what_is_real(monkeypatch):
+    training = make()
+    monkeypatch.setattr(training.optimizers[1], "apply", lambda gradients: None)
+    silence(training)
+    step = tf.function(training.train_step)
+    for _ in range(40):
+        step(None)
+    images = scale_images(IMAGES)
+    assert np.array_equal(np.argmax(training.discriminator(images[:20]), axis=1), np.arange(20) % 10)
+    assert np.min(log_z(training, images)) > 0
+    assert np.max(log_z(training, training.generator(training.latent_points(40, 0), training=True))) < 0
+
+
+@pytest.mark.parametrize("loss", ["feature-matching", "adversarial"])
+def test_the_generator_learns_what_its_loss_says(loss, monkeypatch):
+    """While the discriminator stands still."""
+    training = make(loss=loss)
+    silence(training)
+    monkeypatch.setattr(training.optimizers[0], "apply", lambda gradients: None)
+    step, measured, images = tf.function(training.train_step), [], scale_images(IMAGES)
+    for _ in range(2):
+        generated = training.generator(training.latent_points(40, 0), training=True)
+        distance = np.mean(training.features(images), axis=0) - np.mean(training.features(generated), axis=0)
+        measured.append((np.square(distance).mean(), np.mean(log_z(training, generated))))
+        for _ in range(40):
+            step(None)
+    (distance, real), (distance_after, real_after) = measured
+    assert distance_after < distance / 2 if loss == "feature-matching" else real_after > real + 0.5
 
 
 @pytest.mark.parametrize("n_images, n_drawn, each", [(100, 100, {1}), (20, 100, {5}), (100, 60, {0, 1}),
@@ -156,6 +193,21 @@ def test_in_the_tutorials_networks_the_generator_alone_moves_towards_the_mean_fe
     assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
     assert all(np.array_equal(*pair) for pair in zip(discriminator, values(sgan.d_model.weights)))
     assert not any(np.array_equal(*pair) for pair in zip(generator, values(sgan.g_model.weights)))
+
+
+def test_the_seeds_of_the_command_line_choose_labels_and_weights(small_digits, small_dataset, tmp_path, monkeypatch):
+    trained = []
+    monkeypatch.setattr(feature_matching, "train", lambda training, dataset, run: trained.append(training))
+    feature_matching.main(["--data", str(small_digits), "--out", str(tmp_path / "run"), "--labels", "20",
+                           "--label-seed", "7", "--seed", "5"])
+    rows = select_supervised_samples(small_dataset.train_labels, 20, 10, 7)
+    labelled = small_dataset.train_images[rows], small_dataset.train_labels[rows]
+    assert all(np.array_equal(*pair) for pair in zip(trained[0].labelled, labelled))
+    keras.utils.set_random_seed(5)
+    same = FeatureMatchingSGAN(trained[0].settings, labelled, small_dataset.train_images, 10, 4)
+    for model in "discriminator", "generator":
+        pairs = zip(getattr(trained[0], model).weights, getattr(same, model).weights)
+        assert all(np.array_equal(a, b) for a, b in pairs)
 
 
 @pytest.mark.slow

@@ -249,10 +249,12 @@ def test_labelled_images_that_validate_are_not_trained_on(small_digits, tmp_path
 
     monkeypatch.setattr(sgan_mnist, "SGAN", Spy)
     main(["--data", str(small_digits), "--out", str(tmp_path / "run"), "--epochs", "1", "--steps-per-epoch", "1",
-          "--batch-size", "10", "--labels", "50", "--validation-split", "0.4"])
+          "--batch-size", "10", "--labels", "50", "--label-seed", "3", "--validation-split", "0.4"])
     record = read_record(tmp_path / "run")
     rows, validation_rows = record["label_indices"], record["validation_indices"]
     data = load_real_samples(str(small_digits))
+    chosen = sgan_mnist.select_supervised_samples(data.train_labels, 50, seed=3)
+    assert [rows, validation_rows] == [each.tolist() for each in dataset.split_validation(chosen, data, 0.4, seed=3)]
     assert len(rows) == 30 and len(validation_rows) == 20 and not set(rows) & set(validation_rows)
     assert np.array_equal(given[0], data.train_images[rows]) and np.array_equal(given[1], data.train_labels[rows])
     assert np.array_equal(given[2], np.delete(data.train_images, validation_rows, axis=0))
