@@ -94,7 +94,7 @@ def how_to_read(path, model, whole, cut, invert):
     digits = about["pictures"] == "digits"
     strokes = MNIST_STROKES if digits else about.get("strokes")
     if cut and not (strokes and shape[0] == shape[1]):
-        raise InputError(f"{path}: was not trained, by what it says, on square images of strokes on a plain ground, as "
+        raise InputError(f"{path}: does not say that it was trained on square images of strokes on a plain ground, as "
                          "--cut-out needs")
     read = cut_out if cut or digits and not whole else read_whole
     return about["classes"], functools.partial(read, shape=shape, strokes=strokes, invert=invert)
