@@ -10,7 +10,9 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the suite is about the CPU
 USERS_ENVIRONMENT = dict(os.environ)  # before sgan adds to it: commands start with what a user has
 USERS_ENVIRONMENT.pop("PYTHONUNBUFFERED", None)  # as in many containers; it hides what happens to buffers at the end
 
-import sgan  # noqa: F401  before Keras: it chooses the backend and TensorFlow's CPU kernels
+import sgan
+
+sgan.begin_script()  # as every command does
 
 import numpy as np
 import pytest

@@ -13,7 +13,7 @@ import numpy as np
 
 from sgan.models.metadata import check_about
 from sgan.runs.command import InputError
-from sgan.runs.files import errors_only, first_line, regular_file
+from sgan.runs.files import first_line, regular_file
 
 # All that a file may ask Keras to make. A list of what is allowed, as Keras has many ways to run what a file
 # brings along (Lambda, TFSMLayer, TorchModuleWrapper, functions by name, ...) and may get more.
@@ -47,7 +47,7 @@ def load_classifier(path):
         if description is None:
             raise InputError(f"{path}: holds no model (only weights?): save the whole model with model.save")
         check_harmless(path, json.loads(description))
-        with errors_only("absl"), warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old files: "`alpha` is deprecated" and the like
             # Without the compile settings: today's Keras stumbles over those of Keras 2.
             model = keras.models.load_model(path, compile=False)

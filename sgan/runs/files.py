@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import json
-import logging
 import math
 import os
 import tempfile
@@ -97,16 +96,6 @@ def write_csv(path, rows, encoding="utf-8"):
         writer.writerows(rows)
 
 
-@contextlib.contextmanager
-def errors_only(name):
-    """Silence what the logger of this name says of less than errors; that of Keras is called absl."""
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    yield
-    logger.setLevel(level)
-
-
 def save_model(model, path, about=None):
     """Save a Keras model as .h5, compiled if it is compiled.
 
@@ -115,7 +104,7 @@ def save_model(model, path, about=None):
     """
     variables = [*model.variables, *(model.optimizer.variables if model.compiled else ())]
     size = 2**20 + 4 * sum(math.prod(variable.shape) for variable in variables)
-    with atomic_write(path) as temporary, errors_only("absl"):  # which calls HDF5 an old format
+    with atomic_write(path) as temporary:
         temporary.write_bytes(bytes(size))  # HDF5 does not survive finding out itself that there is no space
         model.save(temporary)
         if about:

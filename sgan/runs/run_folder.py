@@ -205,6 +205,7 @@ class RunFolder:
                 raise InputError(f"--resume: {self.state_path} belongs to other networks than this program's")
             for variable, value in zip(variables, self.saved):
                 variable.assign(value)
+            self.saved = None  # which may be large
         self.lock.truncate(0)
         self.save(training)
         self.lock.write(self.record["id"])
