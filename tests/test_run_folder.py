@@ -110,6 +110,12 @@ def test_history_holds_the_means_of_the_printed_steps_and_the_saved_models_accur
     assert read_record(out)["final"] == {**history[2], "epoch": 3, "step": 6}
 
 
+def test_the_result_is_the_last_epoch_even_if_an_earlier_one_was_better(copied_run):
+    change_state(copied_run, lambda arrays, record: record["history"][0].update(test_accuracy=1.0))
+    resume(copied_run)
+    assert read_record(copied_run)["final"]["epoch"] == 3
+
+
 # Stopped and resumed
 
 
@@ -299,7 +305,7 @@ def test_settings_that_are_refused_leave_nothing_behind(arguments, complaint, sm
 
 
 @pytest.mark.parametrize("arguments, complaint", [
-    ([], "holds a run already"),
+    (["--data", "synthetic", "--epochs", "1", *SMALL], "holds a run already"),
     (["--resume", "--labels", "10"], "--labels 10 is not what the run was started with (20); only --data and --epochs"),
     (["--resume", "--seed", "1"], "--seed 1 is not what the run was started with (0)"),
     (["--resume", "--epochs", "2"], "--epochs 2: the run has finished 3 already"),
@@ -317,7 +323,7 @@ def test_a_run_is_never_mixed_with_another(whole_run, arguments, complaint):
 def test_leftovers_of_a_run_are_not_mixed_with_a_new_one(whole_run, small_digits, tmp_path, name):
     shutil.copy(whole_run[0] / name, tmp_path)
     with pytest.raises(InputError, match="holds a run already"):
-        main(["--data", str(small_digits), "--out", str(tmp_path)])
+        main(["--data", str(small_digits), "--out", str(tmp_path), "--epochs", "1", *SMALL])
     assert [path.name for path in tmp_path.glob("[!.]*")] == [name]
 
 
@@ -347,6 +353,7 @@ def of_other_rows(arrays, record):
     (lambda arrays, record: record["settings"].update(moods=3), "begun by another version or another program"),
     (lambda arrays, record: record.update(id="another"), "is of another run than the other files there"),
     (lambda arrays, record: record["data"].update(fingerprint="0"), "does not hold the images and labels"),
+    (lambda arrays, record: arrays.update(arr_0=np.array([{"an": "object"}])), "Object arrays cannot be loaded"),
 ])
 def test_a_state_of_something_else_is_refused(copied_run, change, complaint):
     change_state(copied_run, change)
