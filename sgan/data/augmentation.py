@@ -45,7 +45,10 @@ def random_warp(shape, seed):
 
 
 def augment(images, seed):
-    """Warp each image, (n, H, W, C), at random; beyond its border an image goes on with the border's pixels."""
+    """Warp each image, (n, H, W, C), at random; beyond its border an image goes on with the border's pixels.
+
+    By hand, as ops.image.map_coordinates takes 3 to 9 times as long and gives other digits behind the point.
+    """
     n, height, width, channels = images.shape
     rows, columns = random_warp(images.shape, seed)
     rows, columns = ops.clip(rows, 0, height - 1.001), ops.clip(columns, 0, width - 1.001)  # there is a next pixel
@@ -54,10 +57,11 @@ def augment(images, seed):
     first = ops.reshape(ops.arange(n) * (height * width), (n, 1, 1))  # each image's first pixel
     corner = first + ops.cast(top, "int32") * width + ops.cast(left, "int32")
     pixels = ops.reshape(images, (-1, channels))
-    upper = (1 - right) * ops.take(pixels, corner, axis=0) + right * ops.take(pixels, corner + 1, axis=0)
-    corner += width
-    lower = (1 - right) * ops.take(pixels, corner, axis=0) + right * ops.take(pixels, corner + 1, axis=0)
-    return (1 - down) * upper + down * lower
+
+    def between(corner):
+        return (1 - right) * ops.take(pixels, corner, axis=0) + right * ops.take(pixels, corner + 1, axis=0)
+
+    return (1 - down) * between(corner) + down * between(corner + width)
 
 
 def clutter(images, others, share, seed):

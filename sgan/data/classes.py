@@ -11,49 +11,45 @@ import numpy as np
 
 from sgan.runs.command import InputError, printable
 
-# Refused as names of classes: they may stand for "no label".
-NOT_A_CLASS = ("", "-1", "-1.0", "nan", "none", "unlabelled", "unlabeled")
+NO_LABEL = "-1"  # among names of classes
 MAX_LISTED = 20  # names in a line
 
 
 def may_mean_no_label(name):
     """Whether a string that names a class may stand for "no label"."""
-    return name.strip().lower() in NOT_A_CLASS
+    return name.strip().lower() in ("", "-1", "-1.0", "nan", "none", "unlabelled", "unlabeled")
 
 
 def compared(name):
     """What is the same for two names exactly if they mean the same class: blanks around it, the way in which an accent
     is stored, and zeros before a number do not count."""
     name = unicodedata.normalize("NFC", name).strip()
-    return name.lstrip("0") or "0" if is_number(name) else name
-
-
-def is_number(name):
-    """Whether a string is a whole number."""
-    return name.isascii() and name.isdecimal()
+    return name.lstrip("0") or "0" if name.isdecimal() else name
 
 
 def sort_classes(names):
-    """A list of names in the order of the classes: by value if all are whole numbers, else by name."""
-    if all(is_number(compared(name)) for name in names):
-        return sorted(names, key=lambda name: (len(compared(name)), compared(name)))
-    return sorted(names)
+    """Names in the order of the classes, a list: by value if all are whole numbers, else by name."""
+    numbers = all(compared(name).isdecimal() for name in names)
+    return sorted(names, key=lambda name: (len(compared(name)), compared(name)) if numbers else name)
 
 
-def refuse_twins(place, names):
-    """Raise InputError if two of the different names mean the same class; `place` is where they were found."""
-    seen = {}
-    for name in names:
-        twin = seen.setdefault(compared(name), name)
-        if twin != name:
-            raise InputError(f"{place}: has the classes {ascii(twin)} and {ascii(name)}, which differ in blanks, in "
-                             "zeros before a number or in how an accent is stored: give both one name")
+def alike(names, key):
+    """Those of the names that are the same as another by a function `key`."""
+    count = Counter(map(key, names))
+    return [name for name in names if count[key(name)] > 1]
 
 
-def differ_in_capitals(names):
-    """Those of the names that are the same as another but for capitals."""
-    lower = [name.lower() for name in names]
-    return [name for name in names if lower.count(name.lower()) > 1]
+def number_classes(place, names, classes):
+    """Names as the numbers of their classes, int64 (N,), and NO_LABEL as -1; `place` is where they were found.
+
+    Raises InputError for one that is no class, and if none is.
+    """
+    numbers = {NO_LABEL: -1, **{compared(name): number for number, name in enumerate(classes)}}
+    labels = np.array([numbers.get(compared(name), -2) for name in names])
+    if labels.min(initial=-1) == -2 or labels.max(initial=-1) == -1:
+        found = listed(sort_classes({*names} - {NO_LABEL})) or "none"
+        raise InputError(f"{place}: has the classes {found}, but those to train on are {listed(classes) or 'none'}")
+    return labels
 
 
 def listed(names):

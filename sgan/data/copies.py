@@ -15,28 +15,21 @@ def find_originals(*sets):
     return np.array([first.setdefault(digest, number) for number, digest in enumerate(digests)], int)
 
 
-def count_copies(train_images, train_labels, test_images=None, test_labels=None):
+def count_copies(train_images, train_labels, test_images, test_labels):
     """Lines that say how many identical images there are, within the sets, between them and between classes.
 
-    That labelled images serve as unlabelled ones, too, makes them no copies.
+    That labelled images serve as unlabelled ones, too, makes them no copies. Of a test set that is not there images and
+    labels are None.
     """
-    sets = [train_images] if test_images is None else [train_images, test_images]
-    labels = train_labels if test_labels is None else np.concatenate([train_labels, test_labels])
-    originals, n_train, notes = find_originals(*sets), len(train_images), []
-    train, test = np.split(originals, [n_train])
-
-    def count(text, n, total):
-        if n:
-            notes.append(f"{text}: {n:,} of {total:,}")
-
-    n_labelled = (train_labels >= 0).sum()
-    copies = n_labelled - len(np.unique(train[train_labels >= 0]))
-    count("labelled images that are copies of others, kept together by --validation-split", copies, n_labelled)
-    count("unlabelled images that are copies of others", n_train - len(np.unique(train)) - copies, n_train - n_labelled)
-    count("test images that are copies of others", len(test) - len(np.unique(test)), len(test))
-    count("test images that are training images, too", (test < n_train).sum(), len(test))
+    sets = (train_images,) if test_images is None else (train_images, test_images)
+    labels = train_labels if test_images is None else np.append(train_labels, test_labels)
+    originals, n = find_originals(*sets), len(train_images)
+    train, test, labelled = originals[:n], originals[n:], originals[:n][train_labels >= 0]
     pairs = np.unique(np.stack([originals, labels])[:, labels >= 0], axis=1)  # each image with each of its labels
-    contradictory = np.count_nonzero(np.unique(pairs[0], return_counts=True)[1] > 1)
-    if contradictory:
-        notes.append(f"images whose copies have other labels: {contradictory:,}")
-    return notes
+    copies = len(labelled) - len(np.unique(labelled))
+    counts = {"labelled images that are copies of others, kept together by --validation-split": copies,
+              "unlabelled images that are copies of others": n - len(np.unique(train)) - copies,
+              "test images that are copies of others": len(test) - len(np.unique(test)),
+              "test images that are training images, too": np.count_nonzero(test < n),
+              "images whose copies have other labels": pairs.shape[1] - len(np.unique(pairs[0]))}
+    return [f"{what}: {number:,}" for what, number in counts.items() if number]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sgan.data.classes import differ_in_capitals, listed
+from sgan.data.classes import alike, compared, listed
 from sgan.data.copies import count_copies, find_originals
 from sgan.data.folders import read_folder
 from sgan.data.mnist import read_mnist
@@ -171,11 +171,14 @@ def load_real_samples(source="auto", image_size=None, channels=None):
         raise InputError(f"no such file: {path} (the data are auto, mnist, synthetic, a folder or an .npz file)")
     data = Dataset(str(path), **(read_folder(path, image_size, channels) if path.is_dir() else read_npz(path)))
     notes, names = [*data.notes, *count_copies(*data[1:5])], data.class_names
-    if alike := differ_in_capitals(names):
-        notes.append(f"classes that differ only in capitals: {listed(alike)}")
-    if path.is_dir() or names != tuple(map(str, range(len(names)))):
-        notes.append(f"the {len(names)} classes are {listed(names)}")
-    return data._replace(notes=tuple(notes))
+    if len(names) < 2:
+        raise InputError(f"{path}: the only class is {listed(names)}; a classifier needs at least 2")
+    if twins := alike(names, compared):
+        raise InputError(f"{path}: has the classes {listed(map(ascii, twins))}, which differ only in blanks, in zeros "
+                         "before a number or in how an accent is stored: give them one name")
+    if twins := alike(names, str.lower):
+        notes.append(f"classes that differ only in capitals: {listed(twins)}")
+    return data._replace(notes=(*notes, f"the {len(names)} classes are {listed(names)}"))
 
 
 # --------------------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def read_digit(picture, size=28, invert=None, extent=EXTENT):
     """Cut a digit, or another character, out of a picture.
 
     Args:
-        picture: grey uint8 (H, W), from 8x8 pixels on.
+        picture: grey uint8 (H, W).
         size: of the image that is returned, in pixels.
         invert: True for dark strokes on a light background, False for light ones on dark; None finds out.
         extent: what the digit's longer side becomes, in units of the size.
@@ -61,16 +61,10 @@ def read_digit(picture, size=28, invert=None, extent=EXTENT):
 
     Raises:
         NoDigit: no strokes, or more than one digit.
-        ValueError: the array is none of these.
     """
-    picture = np.asarray(picture)
-    if picture.dtype != np.uint8 or picture.ndim != 2:
-        raise ValueError(f"not a grey uint8 picture: {picture.dtype} {picture.shape}")
-    if min(picture.shape) < 8:
-        raise ValueError(f"too small, {picture.shape[1]}x{picture.shape[0]} pixels; a digit needs at least 8x8")
     factor = -(-max(picture.shape) // LONGEST)
     if min(picture.shape) < 8 * factor:
-        raise NoDigit("no ink found: the picture is a strip")
+        raise NoDigit("no ink found: the picture is too small, or a strip")
     strokes, mask = find_digit(np.asarray(Image.fromarray(picture).reduce(factor)), invert)
     top, bottom, left, right = bounding_box(mask)
     long = max(bottom - top, right - left)
@@ -94,26 +88,6 @@ def square_filter(values, length, extreme):
             values, covered = extreme(values[:-step], values[step:]), covered + step
         values = values.T
     return values
-
-
-def octagon_filter(values, length, extreme):
-    """The largest or smallest value in each regular octagon, `length` (odd) wide: (H - length + 1, W - length + 1)."""
-    diagonal = round(0.293 * length)  # an octagon is a square, smeared along both diagonals
-    values = square_filter(values, length - 2 * diagonal, extreme)
-    for _ in range(2):
-        covered = 0
-        while covered < diagonal:
-            step = min(covered + 1, diagonal - covered)
-            values, covered = extreme(values[:-step, :-step], values[step:, step:]), covered + step
-        values = values[:, ::-1]
-    return values
-
-
-def box_mean(values, length):
-    """The mean of the square window of odd length around each pixel, 0 outside: (H, W)."""
-    sums = np.pad(values, (length // 2 + 1, length // 2)).cumsum(0, "float64").cumsum(1)
-    sums = sums[length:] - sums[:-length]
-    return (sums[:, length:] - sums[:, :-length]) / length**2
 
 
 def dilate(mask, by):
@@ -172,7 +146,7 @@ def find_strokes(picture, dark):
     picture = 255 - picture if dark else picture
     length = round(WINDOW * sum(picture.shape) / 2) | 1
     background = np.pad(picture, length - 1, constant_values=255)  # windows may reach out of the picture
-    background = octagon_filter(octagon_filter(background, length, np.minimum), length, np.maximum)
+    background = square_filter(square_filter(background, length, np.minimum), length, np.maximum)
     contrast = (picture - background).astype("float32")
     brightness = (255 - background if dark else background).astype("float32")
     foreground = contrast / (brightness + BLACK)
@@ -216,12 +190,11 @@ def may_be_digit(component, strokes):
 def sharpness(component, strokes):
     """The share, 0..1, of a component's outline where the picture changes from foreground to background."""
     near = max(1, round(0.012 * max(component.shape)))
-    component, contrast = (np.pad(each, near + 1) for each in (component, strokes.contrast))
-    picture = np.pad(strokes.picture, near + 1, mode="edge")
+    component = np.pad(component, near + 1)
     ring = dilate(component, near + 1) & ~dilate(component, near)
-    area, level, contrast = (box_mean(np.where(component, values, 0), 4 * near + 7)[ring]
-                             for values in (1, picture, contrast))  # of the strokes near by
-    return np.mean(level - picture[ring] * area > 0.5 * contrast)
+    picture, contrast = (np.pad(each, near + 1, mode="edge") for each in (strokes.picture, strokes.contrast))
+    level, contrast = (dilate(np.where(component, each, 0), 2 * near + 3)[ring] for each in (picture, contrast))
+    return np.mean(level - picture[ring].astype(float) > 0.5 * contrast)
 
 
 def all_of_digit(strokes):

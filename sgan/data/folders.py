@@ -15,7 +15,7 @@ from multiprocessing.pool import ThreadPool
 import numpy as np
 from PIL import Image
 
-from sgan.data.classes import compared, may_mean_no_label, refuse_twins, sort_classes
+from sgan.data.classes import NO_LABEL, listed, may_mean_no_label, number_classes, sort_classes
 from sgan.data.npz import MIN_SIZE
 from sgan.data.pictures import fit, open_picture, to_grey_or_rgb
 from sgan.runs.command import InputError, warn, with_progress
@@ -34,7 +34,7 @@ def read_folder(path, size=None, channels=None):
         path: the folder, a `Path`.
         size: (height, width) of the images; None for the size that all pictures have, if there is one of at most 64
             pixels a side, or else 32 x 32.
-        channels: 1 for grey or 3 for RGB; None for grey if the pixels of all pictures are grey, else RGB.
+        channels: 1 for grey; None for grey if the images of all pictures are grey, or else RGB; others for RGB.
 
     Returns:
         Fields of a `Dataset`: train_images uint8 (N, H, W, C), by class and then by name, those without a label last;
@@ -44,38 +44,21 @@ def read_folder(path, size=None, channels=None):
     Raises:
         InputError: the folder has another form, less than two classes, or a class without a readable picture.
     """
-    if channels not in (None, 1, 3):
-        raise InputError(f"{path}: pictures give images of 1 or 3 channels, not {channels}")
     train, test = find_sets(path)
-    unlabelled, classes = class_folders(train, train)
-    names = sort_classes(classes)
-    if len(names) < 2:
-        raise InputError(f"{train}: a classifier needs at least 2 classes, each a sub-folder of pictures, but there is "
-                         f"{f'only {names[0]}' if names else 'none'}")
-    files = [(file, label) for label, name in enumerate(names) for file in classes[name]]
-    files += [(file, -1) for file in unlabelled]
+    files = list_files(train, train)
     n_files = len(files)
     if test:
-        unlabelled, classes = class_folders(test, train)
-        numbers = {compared(name): label for label, name in enumerate(names)}
-        for name in sort_classes(classes):
-            if compared(name) not in numbers:
-                raise InputError(f"{test / name}: a class that {train} does not have cannot be learned")
-            files += [(file, numbers[compared(name)]) for file in classes[name]]
-        refuse_pictures(unlabelled, train)
-
+        files += list_files(test, train)
     images, rows, notes = read_pictures(path, [file for file, _ in files], size, channels)
-    labels = np.array([label for _, label in files])[rows]
     n = np.count_nonzero(rows < n_files)  # of the training set, without those that could not be read
-    for label, name in enumerate(names):
-        if label not in labels[:n]:
-            raise InputError(f"{train / name}: a class without a readable picture")
-    data = {"train_images": images[:n], "train_labels": labels[:n]}
+    names = [files[row][1] for row in rows]
+    if missing := {name for _, name in files[:n_files]} - {*names[:n], NO_LABEL}:
+        raise InputError(f"{train}: no picture of the class {listed(sorted(missing))} can be read")
+    classes = sort_classes({*names[:n]} - {NO_LABEL})
+    data = {"train_images": images[:n], "train_labels": number_classes(train, names[:n], classes)}
     if test:
-        if n == len(labels):
-            raise InputError(f"{test}: a test set without a readable picture; move it away to train without one")
-        data |= {"test_images": images[n:], "test_labels": labels[n:]}
-    return {**data, "class_names": tuple(names), "notes": tuple(notes)}
+        data |= {"test_images": images[n:], "test_labels": number_classes(test, names[n:], classes)}
+    return {**data, "class_names": tuple(classes), "notes": tuple(notes)}
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -108,25 +91,27 @@ def find_sets(path):
     return sets["train"], sets.get("test")
 
 
-def class_folders(folder, train):
-    """The files in the sub-folders of a set: a list of the unlabelled ones, and {class name: list}."""
-    folders, files = visible(folder)
-    refuse_pictures(files, train)
-    unlabelled, classes = [], {}
+def list_files(folder, train):
+    """(file, name of its class) of all files in the sub-folders of a set, in the order of the classes; those without a
+    label come last, with NO_LABEL."""
+    folders, loose = visible(folder)
+    refuse_pictures(loose, train)
+    classes, unlabelled = {}, []
     for sub_folder in folders:
-        name, (deeper, files) = sub_folder.name, visible(sub_folder)
-        if deeper:
-            raise InputError(f"{deeper[0]}: a folder inside a class; the classes are the sub-folders of {folder}, and "
-                             "hold only pictures")
-        if name.lower() in ("unlabelled", "unlabeled"):
+        deeper, files = visible(sub_folder)
+        if deeper or not files:
+            raise InputError(f"{deeper[0]}: a folder inside a class" if deeper else f"{sub_folder}: has no pictures")
+        if sub_folder.name.lower() in ("unlabelled", "unlabeled"):
             unlabelled += files
-        elif may_mean_no_label(name) or name.lower().startswith("unlabel"):
+        elif may_mean_no_label(sub_folder.name) or sub_folder.name.lower().startswith("unlabel"):
             raise InputError(f"{sub_folder}: may be a class or hold pictures without a label; rename it, to "
                              "'unlabelled' if it does")
         else:
-            classes[name] = files
-    refuse_twins(folder, classes)
-    return unlabelled, classes
+            classes[sub_folder.name] = files
+    if folder != train:
+        refuse_pictures(unlabelled, train)
+    labelled = [(file, name) for name in sort_classes(classes) for file in classes[name]]
+    return labelled + [(file, NO_LABEL) for file in unlabelled]
 
 
 def refuse_pictures(files, train):
@@ -154,49 +139,42 @@ def read_pictures(path, files, size, channels):
         rows: (n,), the place among the files of each image.
         notes: lines about the images.
     """
-    rows, pictures, grey, several = [], [], channels is None, 0
-    read = functools.partial(read_picture, size=size, channels=channels or 3)
+    n_channels = 1 if channels == 1 else 3
+    read = functools.partial(read_picture, size=size, n_channels=n_channels)
     with warnings.catch_warnings(), ThreadPool(min(available_cores(), MAX_THREADS)) as pool:
         warnings.simplefilter("ignore")  # in all threads: open_picture's own block ends in any order
-        results = pool.imap(read, files, chunksize=16)
-        for row, result in enumerate(with_progress(results, len(files), "Reading pictures")):
-            if isinstance(result, InputError):
-                warn(result)
-                continue
-            picture, is_grey, first_of_many = result
-            rows.append(row)
-            pictures.append(picture)
-            grey &= is_grey
-            several += first_of_many
+        pictures = [*with_progress(pool.imap(read, files, chunksize=16), len(files), "Reading pictures")]
+    rows = [row for row, picture in enumerate(pictures) if picture]
+    pictures = [pictures[row] for row in rows]
     if not pictures:
         raise InputError(f"{path}: not one of its {len(files)} files is a picture that can be read")
 
     sizes = {picture.size for picture in pictures}
     width, height = sizes.pop() if len(sizes) == 1 else DEFAULT_SIZE
-    images = np.stack([fit(picture, (height, width, channels or 3)) for picture in pictures])
-    if grey:
+    images = np.stack([fit(picture, (height, width, n_channels)) for picture in pictures])
+    if channels is None and (images == images[..., :1]).all():
         images = np.ascontiguousarray(images[..., :1])
     notes = [f"pictures are read as {height}x{width} pixels, {'grey' if images.shape[3] == 1 else 'RGB'}"]
     if len(rows) < len(files):
         notes.append(f"{len(files) - len(rows)} of {len(files)} files could not be read")
-    if several:
+    if several := sum(picture.info["first_of_many"] for picture in pictures):
         notes.append(f"{several} of the files hold several pictures, of which the first is used")
     return images, np.array(rows), notes
 
 
-def read_picture(file, size, channels):
-    """Read a picture file in this size, (height, width), or, if that is None, in its own or in the default.
+def read_picture(file, size, n_channels):
+    """Read a picture file as a grey or RGB Pillow picture of this size, (height, width).
 
-    Returns (a grey or RGB Pillow picture, whether all pixels are grey, whether the file holds further pictures), or an
-    InputError.
+    If the size is None, it keeps its own, if that is small, or gets the default one. A file that cannot be read is a
+    line on standard error, and None.
     """
     try:
-        picture = open_picture(file)
+        picture = to_grey_or_rgb(open_picture(file), n_channels)
     except InputError as error:
-        return error
-    converted = to_grey_or_rgb(picture, channels)
-    pixels = np.atleast_3d(converted)
-    grey = bool((pixels == pixels[..., :1]).all())
-    if size or min(converted.size) < MIN_SIZE or max(converted.size) > MAX_OWN_SIZE:
-        converted = Image.fromarray(fit(converted, (*(size or DEFAULT_SIZE), channels)).squeeze())
-    return converted, grey, picture.info["first_of_many"]
+        warn(error)
+        return None
+    info = picture.info
+    if size or min(picture.size) < MIN_SIZE or max(picture.size) > MAX_OWN_SIZE:
+        picture = Image.fromarray(fit(picture, (*(size or DEFAULT_SIZE), n_channels)).squeeze())
+    picture.info = info
+    return picture

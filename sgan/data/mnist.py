@@ -23,12 +23,10 @@ def read_mnist():
     try:
         if not cached.exists():
             download_mnist(cached)
-        with open(regular_file(cached), "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256(regular_file(cached).read_bytes()).hexdigest()
     except OSError as error:
         raise InputError(f"no MNIST ({first_line(error)}): without a network put Keras' mnist.npz into {cached.parent} "
-                         "(KERAS_HOME sets another folder), or give a file of that form as --data FILE.npz, or draw "
-                         "digits with --data synthetic") from None
+                         "(KERAS_HOME sets another folder), or give --data FILE.npz or --data synthetic") from None
     if digest != MNIST_SHA256:  # Keras would delete it
         raise InputError(f"{cached} is not the file that Keras downloads (its hash differs); it is left alone: use it "
                          f"with --data {cached}, or move it away to download MNIST afresh")
@@ -47,7 +45,6 @@ def download_mnist(target):
     """Keras' own download, checked by Keras, moved to `target` when it is whole. Raises OSError if that fails."""
     print(f"Downloading MNIST (11 MB) to {target}", flush=True)
     part = target.with_name(f"mnist-{os.getpid()}.npz")  # Keras writes straight to the name that it is given
-    timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(MAX_SILENCE)
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # no progress bar
@@ -56,5 +53,4 @@ def download_mnist(target):
     except Exception as error:  # Keras turns a network's errors into plain Exceptions
         raise OSError(first_line(error)) from None
     finally:
-        socket.setdefaulttimeout(timeout)
         part.unlink(missing_ok=True)

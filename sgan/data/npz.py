@@ -10,13 +10,12 @@ or strings, or one-hot. Anything else, and what could be read in two ways, is re
 
 import numpy as np
 
-from sgan.data.classes import compared, listed, may_mean_no_label, refuse_twins, sort_classes
+from sgan.data.classes import NO_LABEL, listed, may_mean_no_label, number_classes, sort_classes
 from sgan.runs.command import InputError
 from sgan.runs.files import first_line, is_text, regular_file
 
 UNLABELLED = ["x_unlabelled", "x_unlabeled"]
 KEYS = ["x_train", "y_train", "x_test", "y_test", *UNLABELLED]
-NO_LABEL = "-1"
 MIN_SIZE = 8  # pixels, of height and width
 
 
@@ -40,12 +39,8 @@ def read_npz(path):
     if len(set(shapes.values())) > 1:
         raise InputError(f"{path}: the images have several shapes (height, width, channels): {shapes}")
 
-    classes = sort_classes({*names["y_train"].tolist()} - {NO_LABEL})
-    if len(classes) < 2:
-        raise InputError(f"{path}: a classifier needs at least 2 classes, but y_train has {listed(classes) or 'none'} "
-                         f"({NO_LABEL} means no label)")
-    refuse_twins(f"{path}: y_train", classes)
-    labels = {key: number_classes(path, key, names[key], classes) for key in names}
+    classes = sort_classes({*names["y_train"]} - {NO_LABEL})
+    labels = {key: number_classes(f"{path}: {key}", names[key], classes) for key in names}
     unlabelled = [images[key] for key in UNLABELLED if key in images]
     data = {"train_images": np.concatenate([images["x_train"], *unlabelled]),
             "train_labels": np.append(labels["y_train"], np.full(sum(map(len, unlabelled)), -1))}
@@ -97,7 +92,7 @@ def as_pixels(path, key, images, notes):
 
 
 def one_name_each(path, key, labels, n, notes):
-    """Labels as the names of classes, (n,) strings; that they were one-hot is added to `notes`."""
+    """Labels as the names of classes, n strings; that they were one-hot is added to `notes`."""
     found, kind = f"{path}: {key} is {labels.dtype} of the shape {labels.shape}", labels.dtype.kind
     if labels.ndim == 2 and labels.shape[1] == 1:  # as in Keras' cifar10
         labels = labels[:, 0]
@@ -115,14 +110,4 @@ def one_name_each(path, key, labels, n, notes):
         if unclear:
             raise InputError(f"{path}: {key} holds {label!a}, which may be a class or mean 'no label': save that as "
                              f"{NO_LABEL}, in a signed type, or such images as {UNLABELLED[0]}")
-    return labels.astype(str)
-
-
-def number_classes(path, key, names, classes):
-    """Names (N,) as the numbers of their classes, int64, or -1. Raises InputError for one that is no class."""
-    numbers = {NO_LABEL: -1, **{compared(name): number for number, name in enumerate(classes)}}
-    labels = np.array([numbers.get(compared(name), -2) for name in names.tolist()])
-    if labels.min() == -2 or labels.max() == -1:
-        raise InputError(f"{path}: the labels of {key} are {listed(np.unique(names).tolist())}, but the classes of "
-                         f"y_train are {listed(classes)}")
-    return labels
+    return labels.astype(str).tolist()
