@@ -161,7 +161,8 @@ def test_strokes_of_a_fine_pen_become_as_wide_as_mnists():
 @pytest.mark.parametrize("picture", [
     np.zeros((28, 28), "uint8"), np.full((28, 28), 255, "uint8"), np.full((8, 8), 7, "uint8"),
     page().astype("uint8"), uneven(page((300, 200))).astype("uint8"),
-    np.random.default_rng(1).integers(0, 256, (100, 100), "uint8"), np.zeros((8, 5000), "uint8"), np.zeros((7, 28), "uint8"),
+    np.random.default_rng(1).integers(0, 256, (100, 100), "uint8"), np.zeros((8, 5000), "uint8"),
+    np.zeros((7, 28), "uint8"),
 ], ids=["black", "white", "8x8", "paper", "uneven", "noise", "strip", "small"])
 def test_nothing_is_read_from_an_empty_page(picture):
     for invert in (None, True, False):
