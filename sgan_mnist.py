@@ -49,7 +49,7 @@ class Settings(RunSettings):
     epochs: int = option(20, "of --steps-per-epoch steps each; models and pictures are saved after each", min=1)
     steps_per_epoch: int | None = option(None, "default: images // batch size", min=1)
     batch_size: int = option(100, "images of the generator's update; all other batches have half as many", min=2)
-    learning_rate: float = option(2e-4, "learning rate of the three Adam optimizers", min=0)
+    learning_rate: float = option(2e-4, "learning rate of the three Adam optimizers", min=1e-9)
     beta_1: float = option(0.5, "beta_1 of the three Adam optimizers", min=0, below=1)
     out: str = option("runs/sgan", "folder of the run")
     COMMAND: ClassVar = "python sgan_mnist.py"

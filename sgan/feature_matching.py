@@ -47,7 +47,7 @@ class FeatureMatchingSettings(RunSettings):
     epochs: int = option(300, "of --steps-per-epoch steps each", min=1)
     steps_per_epoch: int | None = option(None, "default: images // batch size", min=1)
     batch_size: int = option(100, "images of each kind a step: labelled, unlabelled, generated", min=2)
-    learning_rate: float = option(3e-3, "learning rate of both Adam optimizers; their beta_1 is 0.5", min=0)
+    learning_rate: float = option(3e-3, "learning rate of both Adam optimizers; their beta_1 is 0.5", min=1e-9)
     decay: float = option(0.0, "share of the steps, the last, in which the learning rate falls to zero", min=0)
     averaging: int = option(10000, "the kept classifier averages over about so many steps", min=1)
     loss: str = option("feature-matching", "what the generator learns (adversarial: to be taken for real), or none",

@@ -89,7 +89,7 @@ class TunedSettings(RunSettings):
     batch_size: int = option(100, "unlabelled images a step", min=2)
     labelled_batch: int = option(50, "labelled images a step", min=1)
     generated_batch: int = option(25, "generated images a step", min=1)
-    learning_rate: float = option(1e-3, "learning rate of both Adam optimizers", min=0)
+    learning_rate: float = option(1e-3, "learning rate of both Adam optimizers", min=1e-9)
     beta_1: float = option(0.9, "beta_1 of the discriminator's Adam; the generator's is 0.5", min=0, below=1)
     confidence: float = option(0.95, "the teacher's predictions of at least this probability are pseudo-labels",
                                min=0, below=1)

@@ -131,12 +131,13 @@ def make(name, dropout=True):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_each_update_moves_exactly_the_right_weights(name):
-    """Which weights move where only one optimizer has a learning rate."""
+    """Which weights move if only one optimizer has a learning rate."""
     sgan = make(name)
     models = {"c": sgan.discriminators[0], "d": sgan.discriminators[-1], "g": sgan.gan_model}
     own = {"shared": {"c": "class", "d": "real"}}.get(name, {})  # layers that only one of the two updates moves
     trained = *sgan.discriminators, sgan.g_model
     weights = list({id(w): w for each in trained for w in each.trainable_weights}.values())
+    assert {*own.values()} <= {weight.path.split("/")[0] for weight in weights}
     for active in ("c", "d", "g"):
         for model in models.values():
             model.optimizer.learning_rate = 0.0

@@ -122,7 +122,7 @@ def test_settings_that_keras_cannot_use_are_named(tmp_path, settings):
         path.write_text(settings)
     status, output, errors = run_python("sgan_mnist.py", env={**USERS_ENVIRONMENT, "KERAS_HOME": str(tmp_path)})
     assert (status, output) == (2, "") and errors.count("\n") == 1
-    assert errors.startswith("Keras cannot be imported: ") and errors.endswith(f"keras.json in {tmp_path}\n")
+    assert errors.startswith("Keras cannot be imported: ") and errors.endswith(f"its settings, {path}\n")
 
 
 def test_the_home_folder_may_be_named_with_a_tilde(small_digits, tmp_path, monkeypatch):

@@ -50,7 +50,6 @@ class OwnDataSettings(DataSettings):
                          choices=("auto", "strokes", "other"))
     seed: int = option(0, "seed for weights, batches, noise and folds", min=0)
     validation_split: ClassVar = 0.0  # not an option: each fold is held out already
-    COMMAND: ClassVar = "python -m sgan.studies.own_data"
 
 
 def make_folds(images, labels, seed):
@@ -143,7 +142,7 @@ def class_table(labels, class_names, right):
 
 def main(argv=None):
     """Make the ten trainings and print a table and the verdict."""
-    parser = ArgumentParser(prog=OwnDataSettings.COMMAND, description=OwnDataSettings.__doc__)
+    parser = ArgumentParser(prog="python -m sgan.studies.own_data", description=OwnDataSettings.__doc__)
     add_options(parser, OwnDataSettings)
     settings = OwnDataSettings(**vars(parser.parse_args(argv)))
     print(f"Device: {set_up_device()}")
