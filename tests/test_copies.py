@@ -48,7 +48,7 @@ def test_copies_are_counted_within_and_between_the_sets_and_classes():
 
 def test_copies_are_said_when_data_are_loaded(tmp_path):
     np.savez(tmp_path / "x.npz", x_train=IMAGES[:30], y_train=LABELS[:30], x_test=IMAGES[25:], y_test=LABELS[25:])
-    assert load_real_samples(str(tmp_path / "x.npz")).notes[0] == "test images that are training images, too: 5"
+    assert load_real_samples(str(tmp_path / "x.npz")).notes == ("test images that are training images, too: 5",)
     for i in range(20):
         (tmp_path / "x" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
         for name in f"{i}.png", f"{i} (1).png":

@@ -408,3 +408,10 @@ def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing_half_written(
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert caught.value.filename == str(tmp_path / "run" / file)
     assert {path.name for path in tmp_path.glob("run/*")} == left
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_a_state_that_is_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "state.npz")
+    with pytest.raises(InputError, match="a pipe or a device"):
+        resume(tmp_path)

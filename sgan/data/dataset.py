@@ -178,7 +178,9 @@ def load_real_samples(source="auto", image_size=None, channels=None):
                          "before a number or in how an accent is stored: give them one name")
     if twins := alike(names, str.lower):
         notes.append(f"classes that differ only in capitals: {listed(twins)}")
-    return data._replace(notes=(*notes, f"the {len(names)} classes are {listed(names)}"))
+    if path.is_dir() or names != tuple(map(str, range(len(names)))):
+        notes.append(f"the {len(names)} classes are {listed(names)}")
+    return data._replace(notes=tuple(notes))
 
 
 # --------------------------------------------------------------------------------------------------------------

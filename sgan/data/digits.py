@@ -64,7 +64,7 @@ def read_digit(picture, size=28, invert=None, extent=EXTENT):
     """
     factor = -(-max(picture.shape) // LONGEST)
     if min(picture.shape) < 8 * factor:
-        raise NoDigit("no ink found: the picture is too small, or a strip")
+        raise NoDigit("too small, or a strip: no ink found")
     strokes, mask = find_digit(np.asarray(Image.fromarray(picture).reduce(factor)), invert)
     top, bottom, left, right = bounding_box(mask)
     long = max(bottom - top, right - left)
