@@ -289,7 +289,7 @@ def test_a_run_without_a_network_says_at_its_end_that_it_is_not_mnist(tmp_path, 
 
 @pytest.mark.parametrize("arguments, complaint", [
     (["--epochs", "0"], "--epochs: 0: must be at least 1"),
-    (["--learning-rate", "nan"], "--learning-rate: nan: must be at least 0"),
+    (["--learning-rate", "nan"], "--learning-rate: nan: must be at least 1e-09"),
     (["--beta-1", "1"], "--beta-1: 1: must be at least 0 and below 1"),
     (["--validation-split", "-0.1"], "--validation-split: -0.1: must be at least 0 and below 1"),
     (["--labels", "15"], "--labels must be a multiple of 10"),
