@@ -156,6 +156,9 @@ def parse_arguments(argv):
         if argument.startswith("-") and os.path.exists(argument):
             parser.error(f"{argument}: is a file named like an option; write ./{argument}, or ./* for all files")
     args = parser.parse_intermixed_args(argv)
+    for path in args.predict or []:
+        if path.suffix in (".h5", ".hdf5"):
+            parser.error(f"--predict {path}: is no picture; name the classifier before --predict")
     for name in ("data", "confusion") if args.predict else ("csv", "cut_out", "whole", "invert"):
         if getattr(args, name) not in (None, False):
             parser.error(f"{flag(name)} goes {'without' if args.predict else 'with'} --predict")

@@ -2,6 +2,7 @@
 
     data/, runs/, models/     below the scripts, which import them
     tuned.py                  the tuned SGAN: python -m sgan.tuned
+    feature_matching.py       the SGAN of Salimans et al.: python -m sgan.feature_matching
     studies/                  comparisons of many runs: python -m sgan.studies NAME
     benchmarks/               times, photographed digits
 

@@ -127,7 +127,6 @@ def ingredients_of(settings, images):
     return [name for name in INGREDIENTS if not {name, *NEEDS.get(name, ())} & left_out]
 
 
-
 def leaky(x):
     """The activation of all layers here but the last."""
     return layers.LeakyReLU(negative_slope=0.1)(x)
@@ -157,7 +156,6 @@ def tuned_generator(latent_dim, out_shape=(28, 28, 1)):
     x = leaky(layers.BatchNormalization(name="batch_norm_2")(x))
     x = layers.Conv2DTranspose(channels, 4, strides=2, padding="same", activation="tanh", name="image")(x)
     return keras.Model(points, crop(x, height, width), name="g_model")
-
 
 
 def entropy(probabilities):
@@ -313,7 +311,6 @@ class TunedSGAN(Training):
         keep = step / (step + AVERAGING) if "teacher" in self.ingredients else 0
         for average, weight in zip(self.c_model.trainable_weights, self.discriminator.trainable_weights):
             average.assign(keep * average + (1 - keep) * weight)
-
 
 
 def main(argv=None):

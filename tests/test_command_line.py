@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT, USERS_ENVIRONMENT
 
-from sgan.runs.command import InputError, printable, run_command
+from sgan.runs.command import InputError, interrupted, printable, run_command
 from sgan.runs.options import ArgumentParser, add_options, flag, option
 from sgan.studies.run import Run
 from sgan.tuned import TunedSettings
@@ -97,6 +97,13 @@ def test_what_a_user_can_mend_is_one_line_and_a_status(error, line, status, monk
         run_command(fail)
     if line:
         assert stop.value.code == status and capsys.readouterr().err == f"script.py: {line}\n"
+
+
+def test_ctrl_c_in_one_command_does_not_end_the_next_in_the_same_process(monkeypatch):
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    interrupted.set()
+    run_command(lambda: None)
+    assert not interrupted.is_set()
 
 
 def start(program, redirections=""):

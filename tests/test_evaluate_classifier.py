@@ -173,6 +173,7 @@ def test_models_of_other_images_or_classes_are_refused(digits_file, tmp_path, ho
     (["--predict", "3.png", "--data", "synthetic"], "--data goes without --predict"),
     (["--predict", "3.png", "--data", ""], "--data goes without --predict"),
     (["--predict", "3.png", "--confusion", "c.png"], "--confusion goes without --predict"),
+    (["--predict", "3.png", "c_model.h5"], "name the classifier before --predict"),
     (["--csv", "c.csv"], "--csv goes with --predict"), (["--whole"], "--whole goes with --predict"),
     (["--invert"], "--invert goes with --predict"), (["--cut-out"], "--cut-out goes with --predict"),
     (["--data", ""], "an empty path"), (["--confusion", "c.xyz"], "must end in .png"),

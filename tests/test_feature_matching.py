@@ -175,7 +175,7 @@ def test_the_averages_become_exponential():
         np.testing.assert_allclose(average, (before + weight + 1) / 2, rtol=1e-5)
 
 
-@pytest.mark.parametrize("decay, rates", [(0.0, [1, 1, 1]), (0.5, [1, 1, 0.5]), (1.0, [1, 0.5, 0.25])])
+@pytest.mark.parametrize("decay, rates", [(0.0, [1, 1, 1]), (0.5, [1, 1, 0.5]), (0.75, [1, 2 / 3, 1 / 3])])
 def test_the_learning_rate_falls_at_the_end(decay, rates):
     training = make(decay=decay, learning_rate=1.0)
     for step, rate in zip((0, 4, 6), rates):

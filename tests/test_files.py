@@ -144,10 +144,11 @@ def test_a_tilde_is_the_home_folder_or_a_name(monkeypatch, tmp_path):
 # Pictures of a run
 
 
-def test_generated_images_are_ten_rows_of_ten_dark_on_white(tmp_path):
-    images = np.full((100, 12, 8, 1), -1.0)
-    images[10] = 1  # the first of the second row
-    images[12] = 0
+@pytest.mark.parametrize("n_channels", [1, 2, 5])
+def test_generated_images_are_ten_rows_of_ten_dark_on_white_by_their_first_channel(tmp_path, n_channels):
+    images = np.full((100, 12, 8, n_channels), -1.0)
+    images[10, ..., 0] = 1  # the first of the second row
+    images[12, ..., 0] = 0
     save_image_grid(images, tmp_path / "grid.png")
     grey = np.asarray(Image.open(tmp_path / "grid.png"))
     assert grey.shape == (1200, 800)  # 120 rows of pixels and 80 columns, ten times

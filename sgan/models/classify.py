@@ -60,10 +60,7 @@ def cut_out(picture, notes, shape, strokes, invert):
 
 
 def read_whole(picture, notes, shape, strokes, invert):
-    """Scale a whole Pillow picture to uint8 (H, W, C), `shape`, and invert it if it is the opposite of `strokes`.
-
-    Raises ValueError for pixels that are no brightness.
-    """
+    """Scale a whole Pillow picture to uint8 (H, W, C), `shape`, and invert it if it is the opposite of `strokes`."""
     image = fit(to_grey_or_rgb(picture, shape[2]), shape)
     light = strokes and np.sign(strokes["ink"] - strokes["ground"])
     if strokes and not invert and light * (image.mean() - ground_of(image)[0]) < 0:

@@ -56,6 +56,7 @@ def run_command(main):
     Exit status: 2 for bad input, for files that cannot be read or written and for too little memory, 1 for a training
     that diverged, 130 for Ctrl-C, 141 for an output that nobody reads any more.
     """
+    interrupted.clear()  # of an earlier command in this process
     signal.signal(signal.SIGINT, interrupt)  # `begin_script` switched it off for the imports
     try:
         if sys.stdout is None:

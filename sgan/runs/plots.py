@@ -8,10 +8,10 @@ from sgan.runs.files import atomic_write
 
 
 def save_image_grid(images, path):
-    """Draw 100 images, (100, H, W, C) in [-1, 1], as ten rows of ten; grey ones dark on white."""
+    """Draw 100 images, (100, H, W, C) in [-1, 1], as ten rows of ten: RGB, or the first channel, dark on white."""
     rows = np.concatenate(np.split(np.asarray(images), 10), axis=1)  # ten images high: (10, 10 * H, W, C)
     pixels = np.uint8(np.round((np.concatenate(list(rows), axis=1) + 1) * 127.5))
-    if pixels.shape[-1] == 1:
+    if pixels.shape[-1] != 3:
         pixels = 255 - pixels[..., 0]
     height, width = pixels.shape[:2]
     scale = max(1, 840 // width)

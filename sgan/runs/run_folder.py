@@ -3,7 +3,7 @@
     c_model_NNNN.h5, g_model_NNNN.h5, generated_plot_NNNN.png    every epoch (NNNN: steps done)
     training_curves.png, history.csv                             a row for each epoch
     run.json     settings, versions, device, data, labels, result
-    state.npz    what --resume reads: all of run.json and history.csv, and every variable; an epoch's last file
+    state.npz    what --resume reads: all of run.json and history.csv, and every variable
     .lock        the run's id; held by the process that trains
 """
 
@@ -212,7 +212,7 @@ class RunFolder:
         self.lock.flush()
 
     def save(self, training):
-        """Write the run's files, the state after an epoch's others: what a kill leaves out is made again."""
+        """Write the run's files, the state after the history and before run.json, which is written from it."""
         self.check_still_there()
         if self.history:
             write_csv(self.path / "history.csv", self.history)
