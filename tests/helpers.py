@@ -1,15 +1,20 @@
 """What several test files need."""
 
+import csv
+import json
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
 
-from sgan.runs.command import InputError
 from sgan.data.dataset import MNIST_FINGERPRINT
+from sgan.runs.command import InputError
 from sgan.runs.files import save_model
-from sgan_mnist import SGAN, Settings
+from sgan_mnist import SGAN, Settings, main
+
+SMALL = ("--batch-size", "10", "--steps-per-epoch", "2", "--labels", "20", "--print-every", "1")  # a short run
 
 
 def hand_made(run, test_accuracy, fingerprint=MNIST_FINGERPRINT, **others):
@@ -64,3 +69,19 @@ def refusal(call, *arguments):
         call(*arguments)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+def read_history(run):
+    """The rows of a run's history.csv, dictionaries of numbers."""
+    with open(run / "history.csv", newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def read_record(run):
+    """What a run's run.json holds."""
+    return json.loads((run / "run.json").read_text())
+
+
+def resume(run, *arguments):
+    """Go on with a run in this folder."""
+    main(["--out", str(run), "--resume", *arguments])

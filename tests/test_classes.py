@@ -9,7 +9,7 @@ from sgan.data.classes import match_classes, sort_classes
 from sgan.data.dataset import load_real_samples
 from sgan.runs.command import InputError
 from sgan.runs.files import save_model
-from tests.helpers import small_classifier
+from helpers import small_classifier
 
 NUMBERS = tuple(map(str, range(12)))
 RANDOM = np.random.default_rng(0)

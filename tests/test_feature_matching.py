@@ -15,7 +15,7 @@ from sgan.models.evaluation import scale_images
 from sgan.models.weight_norm import WeightNormDense, initialise_from_data
 from sgan.runs import files
 from sgan_mnist import Settings, select_supervised_samples
-from tests.helpers import values
+from helpers import values
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1)).astype("uint8")
 
