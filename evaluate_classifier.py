@@ -94,12 +94,10 @@ def evaluate(path, model, data, about=None):
     names = about["classes"] if about else [str(k) for k in range(n_classes)]
     outputs = np.append(match_classes(path, names, data.name, data.class_names), -1)  # -1 stays "no label"
     names = [printable(name) for name in names]
-    for name, counted, images, labels in data.sets():
-        confusion, title = confusion_matrix(model, images, outputs[labels]), counted
-        n_known = confusion.sum()
-        partly = ", some of them trained on" if name == "train" else ""
-        over = f" ({n_known:,} labelled images{partly})" if n_known < len(labels) else ""
-        print(f"{name.capitalize()} Accuracy: {confusion.trace() / n_known:.3%}{over}")
+    for name, images, labels in data.sets():
+        confusion, title = confusion_matrix(model, images, outputs[labels]), f"{name} set"
+        n, seen = confusion.sum(), ", also those it was trained on or validated with" if name == "train" else ""
+        print(f"{name.capitalize()} Accuracy: {confusion.trace() / n:.3%} ({n:,} labelled images{seen})")
     if data.test_images is None:
         print(f"Test Accuracy: none, {data.name} has no test set")
     width = max(map(len, ("class", *names)))
@@ -171,7 +169,7 @@ def parse_arguments(argv):
     return args
 
 
-def measure(path, model, args, loaded):
+def measure_file(path, model, args, loaded):
     """Measure a classifier on the data of the command line, or on its run's.
 
     Args:
@@ -209,7 +207,7 @@ def main(argv=None):
             names, read = how_to_read(path, model, args.whole, args.cut_out, args.invert)
             all_read &= classify(model, names, files, read, args.csv) == len(files)
         else:
-            measure(path, model, args, loaded)
+            measure_file(path, model, args, loaded)
     if not all_read:
         sys.exit(2)
 

@@ -30,7 +30,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from sgan.data.dataset import default_labels
-from sgan.models.evaluation import batch_size_for, class_table, measure, scale_images
+from sgan.models.evaluation import batch_size_for, measure, prediction_table, scale_images
 from sgan.models.fast_convolution import speed_up
 from sgan.models.metadata import describe_classifier
 from sgan.runs.command import InputError, run_command
@@ -326,7 +326,7 @@ def train(training, dataset, run):
         callbacks.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
     fit(training, steps, settings.epochs, len(run.history), callbacks, every=settings.print_every,
         verbose=1 if sys.stdout.isatty() and not settings.print_every else 2)
-    print("\n".join(class_table(training.c_model, np.array(training.labelled[1]), dataset)))
+    print("\n".join(prediction_table(training.c_model, np.array(training.labelled[1]), dataset)))
     run.finish()
 
 

@@ -124,14 +124,10 @@ def test_no_cell_of_the_table_is_computed_by_a_spreadsheet_or_no_text(tmp_path, 
         (name, "'+dark") for name in ("'=1+2.png", "'@a.png", "b.png", "\\udcff.png")}
 
 
-def test_more_pictures_than_a_batch_holds(shades, tmp_path, monkeypatch, predict):
-    for i in range(7):
-        Image.new("L", (9, 9), 40 * i).save(tmp_path / f"{i}.png")
-    (tmp_path / "3.txt").write_text("no picture")
-    predict(shades, tmp_path, "--csv", tmp_path / ".one.csv")
+def test_more_pictures_than_a_batch_holds(shades, folder, monkeypatch, predict):
+    at_once = predict(shades, folder)
     monkeypatch.setattr(classify, "batch_size_for", lambda *_: 3)
-    predict(shades, tmp_path, "--csv", tmp_path / ".three.csv")
-    assert len(table(tmp_path / ".one.csv")) == 7 and table(tmp_path / ".one.csv") == table(tmp_path / ".three.csv")
+    assert predict(shades, folder) == at_once and len(at_once[1]) == 5
 
 
 def test_a_terminal_shows_a_progress_bar_if_no_lines_do(shades, folder, tmp_path, monkeypatch, predict):
@@ -151,7 +147,7 @@ def test_broken_files_stop_nothing(shades, folder, tmp_path, predict):
     status, lines, errors = predict(shades, folder / "a.png", *broken, folder / "b.JPG")
     assert status == 2 and len(lines) == 3 and "b.JPG: grey" in lines[2]
     assert [error.split(": ")[0] for error in errors] == [str(path) for path in broken]
-    assert "save it as JPEG or PNG" in errors[0] and errors[2].endswith("as a picture (it is empty)")
+    assert "save it as JPEG or PNG" in errors[0] and "(it is empty, or" in errors[2]
     status, lines, errors = predict(shades, folder / "a.png", *broken, "--csv", tmp_path / "c.csv")
     assert status == 2 and "c.csv, 1 of 6 pictures" in lines[1] and len(table(tmp_path / "c.csv")) == 1
 
@@ -165,22 +161,13 @@ def test_tables_that_are_not_written(shades, folder, tmp_path, predict):
         predict(shades, folder / "gone.png", "--csv", tmp_path / "old.csv" / "a.csv")
 
 
-def test_a_picture_of_many_is_said_once(shades, tmp_path, predict):
-    frames = [Image.new("L", (8, 8), shade) for shade in (0, 255)]
-    for name in ("a.gif", "b.gif"):
-        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
-    status, lines, errors = predict(shades, tmp_path)
-    assert status == 0 and all(": dark (" in line for line in lines[1:])
-    assert errors == ["2 of 2 pictures: more than one picture in a file (an animation, pages); the first was taken"]
-
-
 # --------------------------------------------------------------------------------------------------------------
 # Strokes
 
 
 @pytest.fixture(scope="module")
 def drawn():
-    return synthetic_digits(2000, 30)
+    return synthetic_digits(1000, 30)
 
 
 @pytest.fixture
@@ -199,9 +186,9 @@ def pages(drawn, tmp_path):
     (tmp_path / "pages").mkdir()
     for i, (digit, label) in enumerate(zip(drawn.test_images[:12, ..., 0], drawn.test_labels)):
         paper, ink = (210, 60) if i % 2 else (40, 190)
-        large = np.asarray(Image.fromarray(digit).resize((112, 112), Image.Resampling.BICUBIC), "float32")
-        picture = np.full((240, 320), paper, "float32")
-        picture[64:176, 140:252] += (ink - paper) * large / 255
+        large = np.asarray(Image.fromarray(digit).resize((56, 56), Image.Resampling.BICUBIC), "float32")
+        picture = np.full((120, 160), paper, "float32")
+        picture[32:88, 70:126] += (ink - paper) * large / 255
         Image.fromarray(picture.clip(0, 255).astype("uint8")).save(tmp_path / "pages" / f"{label}_{i}.png")
     return tmp_path / "pages"
 
@@ -228,8 +215,8 @@ def test_classifiers_of_mnist_cut_digits_out_of_pages(of_strokes, pages, right, 
     assert right(path, pages, "--whole")[0] <= 0.4
 
 
-@pytest.mark.parametrize("change", [lambda images: images, lambda images: 220 - images // 2,
-                                    lambda images: images[:, 3:25, 3:25]], ids=["light", "dark", "to the edge"])
+@pytest.mark.parametrize("change", [lambda images: 220 - images // 2, lambda images: images[:, 3:25, 3:25]],
+                         ids=["dark", "to the edge"])
 def test_any_classifier_of_strokes_cuts_characters_out_of_pages_if_asked(of_strokes, pages, right, change):
     path = of_strokes(change)
     share, errors = right(path, pages, "--cut-out")
@@ -237,7 +224,7 @@ def test_any_classifier_of_strokes_cuts_characters_out_of_pages_if_asked(of_stro
     assert right(path, pages)[0] <= 0.4
 
 
-@pytest.mark.parametrize("dark, name, more", [(False, "own", []), (True, "own", []), (False, "synthetic", ["--whole"])])
+@pytest.mark.parametrize("dark, name, more", [(True, "own", []), (False, "synthetic", ["--whole"])])
 def test_pictures_the_other_way_round_are_inverted_and_said(of_strokes, drawn, tmp_path, predict, dark, name, more):
     path = of_strokes(lambda images: 255 - images if dark else images, name)
     images = 255 - drawn.test_images if dark else drawn.test_images

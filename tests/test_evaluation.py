@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from sgan.data.dataset import Dataset
-from sgan.models.evaluation import accuracy, balanced_accuracy, batch_size_for, class_table, measure, predict_classes
+from sgan.models.evaluation import (
+    accuracy, balanced_accuracy, batch_size_for, measure, predict_classes, prediction_table
+)
 
 
 class Brightness:
@@ -54,26 +56,26 @@ def test_accuracy_is_over_the_images_whose_label_is_known():
     assert accuracy(Brightness(), images, np.array([-1, -1, 0, -1, -1])) == 0
 
 
-def test_every_set_that_there_is_is_measured_and_a_validation_set_is_small_enough_to_be_counted():
+def test_every_set_that_there_is_is_measured():
     data = Dataset("own.npz", shades(0, 0, 255, 255), np.array([0, 0, 0, -1]), class_names=("a", "b", "c"))
-    assert measure(Brightness(), data) == ({"train_accuracy": 2 / 3}, "Classifier Accuracy: 66.667% (training set)")
-    data = data._replace(test_images=shades(128, 0), test_labels=np.array([1, 1]), train_title="3 images",
+    assert measure(Brightness(), data) == ({"train_accuracy": 2 / 3}, "Classifier Accuracy: 66.667% (3 train images)")
+    data = data._replace(test_images=shades(128, 0), test_labels=np.array([1, 1]),
                          validation_images=shades(0, 128, 255), validation_labels=np.array([0, 1, 1]))
     assert measure(Brightness(), data) == (
         {"train_accuracy": 2 / 3, "validation_accuracy": 2 / 3, "test_accuracy": 0.5},
-        "Classifier Accuracy: 66.667% (3 images), validation: 2 of 3, 50.000% (test set)")
+        "Classifier Accuracy: 66.667% (3 train images), 66.667% (3 validation images), 50.000% (2 test images)")
 
 
 def test_table_shows_labels_predictions_and_right_validation_images_of_each_class():
     train, validation = shades(*[0] * 6, *[255] * 2), shades(0, 128, 255, 255)
     data = Dataset("own.npz", train, np.full(8, -1), class_names=("dark", "grey\n", "light"),
                    validation_images=validation, validation_labels=np.array([0, 2, 2, 2]), test_labels=np.array([2]))
-    lines = class_table(Brightness(), np.array([0, 0, 1, 2]), data)
+    lines = prediction_table(Brightness(), np.array([0, 0, 1, 2]), data)
     assert [line.split() for line in lines] == [
         ["class", "labelled", "predicted", "for", "all", "validation", "right"],
         ["dark", "2", "50.0%", "6", "75.0%", "1", "of", "1"],
         ["grey\\n", "1", "25.0%", "0", "0.0%", "0", "of", "0"],  # a collapse: this class is never predicted
         ["light", "1", "25.0%", "2", "25.0%", "2", "of", "3"]]
     assert len({len(line) for line in lines}) == 1
-    lines = class_table(Brightness(), np.array([0, 2]), data._replace(validation_images=None))
+    lines = prediction_table(Brightness(), np.array([0, 2]), data._replace(validation_images=None))
     assert lines[1].split() == ["dark", "1", "50.0%", "6", "75.0%"]

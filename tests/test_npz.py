@@ -5,9 +5,9 @@ import zipfile
 
 import numpy as np
 import pytest
+from helpers import refusal
 
 from sgan.data.dataset import default_labels, load_real_samples
-from sgan.runs.command import InputError
 
 RANDOM = np.random.default_rng(0)
 TRAIN, TEST, MORE = (RANDOM.integers(0, 256, (n, 12, 8), np.uint8) for n in (12, 6, 5))
@@ -30,14 +30,9 @@ def read(tmp_path):
 
 
 @pytest.fixture
-def refusal(read):
-    """refusal(**changes): the one line with which it is refused."""
-    def refuse(**changes):
-        with pytest.raises(InputError) as caught:
-            read(**changes)
-        assert "images.npz" in str(caught.value) and "\n" not in str(caught.value)
-        return str(caught.value)
-    return refuse
+def refused(tmp_path):
+    """refused(**changes): the one line with which it is refused."""
+    return lambda **changes: refusal(load_real_samples, save(tmp_path / "images.npz", **changes))
 
 
 @pytest.mark.parametrize("changes, images, labels, names, notes", [
@@ -61,8 +56,7 @@ def test_what_is_read(read, changes, images, labels, names, notes):
     assert np.array_equal(data.train_images.squeeze(), images) and data.train_images.ndim == 4
     assert data.train_labels.dtype == np.int64 and np.array_equal(data.train_labels, labels)
     assert data.class_names == names and data.n_classes == len(names)
-    if names != ("0", "1", "2"):
-        notes += (f"the {len(names)} classes are {', '.join(names)}",)
+    notes += (f"the {len(names)} classes are {', '.join(names)}",)
     assert len(data.notes) == len(notes) and all(words in note for words, note in zip(notes, data.notes))
     assert default_labels(data) == ("all" if -1 in labels else 100)
 
@@ -78,8 +72,8 @@ def test_the_test_set(read):
 def test_one_hot_labels(read, kind):
     data = read(y_train=np.eye(3, dtype=kind)[LABELS], y_test=np.eye(3, dtype=kind)[TEST_LABELS])
     assert np.array_equal(data.train_labels, LABELS) and np.array_equal(data.test_labels, TEST_LABELS)
-    assert data.notes == ("y_train: one-hot, the classes are numbers of columns, from 0 on",
-                          "y_test: one-hot, the classes are numbers of columns, from 0 on")
+    assert data.notes[:2] == ("y_train: one-hot, the classes are numbers of columns, from 0 on",
+                              "y_test: one-hot, the classes are numbers of columns, from 0 on")
 
 
 @pytest.mark.parametrize("images, scale", [
@@ -89,7 +83,7 @@ def test_one_hot_labels(read, kind):
 def test_other_types_of_pixels(read, images, scale):
     data = read(x_train=images)
     assert np.array_equal(data.train_images[..., 0], TRAIN)
-    assert data.notes == (f"x_train: {images.dtype} pixels from 0 to {scale} are taken as 0 to 255",)
+    assert data.notes[0] == f"x_train: {images.dtype} pixels from 0 to {scale} are taken as 0 to 255"
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -97,7 +91,7 @@ def test_other_types_of_pixels(read, images, scale):
 
 
 @pytest.mark.parametrize("images, words", [
-    (TRAIN % 2, "uint8 with values from 0 to 1: save"), (TRAIN % 2 == 1, "x_train is bool"),
+    (TRAIN % 2, "uint8 with values from 0 to 1: save"), (TRAIN % 2 == 1, "x_train is bool .* x_train.astype(float)"),
     (TRAIN * 0, "from 0 to 0"), (TRAIN * 0.0, "from 0 to 0"), (TRAIN * 0 + 200, "from 200 to 200"),
     (TRAIN / 127.5 - 1, "float64 with values from -1 to 1: save pixels as uint8 from 0 to 255, or floats from 0 to 1"),
     (TRAIN / 16, "from 0 to 15.938"), (TRAIN * 2.0, "from 0 to 510"), (TRAIN.astype(np.int32) - 9, "from -9 to 246"),
@@ -108,14 +102,14 @@ def test_other_types_of_pixels(read, images, scale):
     (np.zeros((12, 32, 32, 32), np.uint8), "shape (12, 32, 32, 32)"), (np.uint8(3), "shape ()"),
     (TRAIN.reshape(12, -1), "shape (12, 96)"), (TRAIN[:0], "(0, 12, 8)"), (COLOUR[..., :0], "shape (12, 12, 8, 0)"),
 ])
-def test_images_of_unknown_scale_or_order_are_refused(refusal, images, words):
-    assert all(part in refusal(x_train=images) for part in words.split(" .* ")) and "x_train" in refusal(x_train=images)
+def test_images_of_unknown_scale_or_order_are_refused(refused, images, words):
+    assert all(part in refused(x_train=images) for part in ("images.npz: x_train", *words.split(" .* ")))
 
 
-def test_every_set_of_images_is_checked(refusal):
-    for key in "x_test", "x_unlabelled":
-        assert f"{key} is uint8 with values from 0 to 1" in refusal(**{key: TEST % 2})
-        assert f"'{key}': (8, 12, 1)" in refusal(**{key: TEST.transpose(0, 2, 1)})
+@pytest.mark.parametrize("key", ["x_test", "x_unlabelled"])
+def test_every_set_of_images_is_checked(refused, key):
+    assert f"{key} is uint8 with values from 0 to 1" in refused(**{key: TEST % 2})
+    assert f"'{key}': (8, 12, 1)" in refused(**{key: TEST.transpose(0, 2, 1)})
 
 
 @pytest.mark.parametrize("changes, words", [
@@ -131,7 +125,6 @@ def test_every_set_of_images_is_checked(refusal):
     ({"y_train": np.array(["cat", "Unlabelled", "b"] * 4)}, "y_train holds 'Unlabelled', which may"),
     ({"y_train": np.array(["cat", "dog", "nan"] * 4)}, "y_train holds 'nan', which may"),  # what pandas makes of none
     ({"y_test": np.array(["0", "1", "None"] * 2)}, "y_test holds 'None', which may"),
-    ({"y_train": np.array(["\ud800", "a"] * 6)}, r"y_train holds '\ud800', which may"),
     ({"y_train": np.array([0, 1, -1] * 4).astype(np.uint8)}, "y_train holds 255, which may .* in a signed type"),
     ({"y_train": np.array([0, 1, -1] * 4).astype(np.uint64)}, "y_train holds 18446744073709551615"),
     ({"y_train": np.array([b"cat", b"dog"] * 6)}, "y_train is |S3 of the shape (12,), but each of the 12 images needs"),
@@ -145,24 +138,13 @@ def test_every_set_of_images_is_checked(refusal):
     ({"y_train": None, "\x1b[2J": MORE}, r"has no y_train, only x_train, x_test, y_test, \x1b[2J; x_train"),
     ({"x_test": None}, "has no x_test"), ({"y_test": None}, "has no y_test, .* x_test and y_test go together"),
 ])
-def test_labels_that_do_not_fit_or_may_mean_none_are_refused(refusal, changes, words):
-    assert all(part in refusal(**changes) for part in words.split(" .* "))
+def test_labels_that_do_not_fit_or_may_mean_none_are_refused(refused, changes, words):
+    assert all(part in refused(**changes) for part in ("images.npz: ", *words.split(" .* ")))
 
 
 def damage(path):
     """Change a pixel, so that the archive's checksum is wrong."""
-    content = bytearray(save(path).read_bytes())
-    content[content.index(TRAIN.tobytes())] ^= 255
-    path.write_bytes(content)
-
-
-def promise_too_much(path):
-    """Let a header say that there are more pixels."""
-    with zipfile.ZipFile(save(path)) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content.replace(b"(12, 12, 8), }      ", b"(12, 99999, 99), } "))
+    path.write_bytes(save(path).read_bytes().replace(TRAIN.tobytes(), TEST.tobytes() * 2))
 
 
 def pack(path):
@@ -174,7 +156,7 @@ def pack(path):
 
 @pytest.mark.parametrize("write, words", [
     (lambda path: path.write_bytes(save(path).read_bytes()[:-40]), "not a readable .npz file of plain arrays"),
-    (damage, "not a readable .npz file of plain arrays (Bad CRC"), (promise_too_much, "not a readable .npz file"),
+    (damage, "not a readable .npz file of plain arrays (Bad CRC"),
     (lambda path: save(path, x_train=np.array([{"an": "object"}] * 12)), "not a readable .npz file of plain arrays"),
     (lambda path: save(path, y_train=np.array(["a", "b"] * 6, object)), "Object arrays cannot be loaded"),
     (lambda path: np.save(path.open("wb"), TRAIN), "not a readable .npz file of plain arrays"),
@@ -185,7 +167,5 @@ def pack(path):
 ])
 def test_files_that_hold_no_arrays_are_refused_in_a_line(tmp_path, write, words):
     write(tmp_path / "images.npz")
-    with pytest.raises(InputError) as caught:
-        load_real_samples(str(tmp_path / "images.npz"))
-    assert all(part in str(caught.value) for part in (str(tmp_path), *words.split(" .* ")))
-    assert "\n" not in str(caught.value)
+    message = refusal(load_real_samples, tmp_path / "images.npz")
+    assert all(part in message for part in (str(tmp_path), *words.split(" .* ")))

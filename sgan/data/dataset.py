@@ -89,34 +89,30 @@ class Dataset(NamedTuple):
     notes: tuple = ()  # lines to print: what in the data was not plain, and how it was read
     validation_images: np.ndarray | None = None  # None, both, before `set_apart`
     validation_labels: np.ndarray | None = None
-    train_title: str = "training set"
 
     @property
     def n_classes(self):
         """K; each class has labelled training images."""
         return 1 + int(self.train_labels.max())
 
-    def set_apart(self, rows, validation_rows):
-        """The Dataset of a run that is trained on the labelled images `rows`: without its validation images, and
-        without images that are identical to one of these."""
-        known = np.flatnonzero(self.train_labels >= 0)
-        title = (f"the {len(rows)} labelled images it is trained on"
-                 if len(known) == len(rows) + len(validation_rows) else self.train_title)
+    def set_apart(self, validation_rows):
+        """The Dataset of a run that validates with these of its training images: without them, and without images that
+        are identical to one of them."""
         if not len(validation_rows):
-            return self._replace(train_title=title)
+            return self
         originals = find_originals(self.train_images)
         held_out = np.flatnonzero(np.isin(originals, originals[validation_rows]))
         return self._replace(
             train_images=np.delete(self.train_images, held_out, axis=0),
-            train_labels=np.delete(self.train_labels, held_out), train_title=title,
+            train_labels=np.delete(self.train_labels, held_out),
             validation_images=self.train_images[validation_rows], validation_labels=self.train_labels[validation_rows])
 
     def sets(self):
-        """(name, title, images, labels) of each set that a classifier is measured on."""
-        every = (("train", self.train_title, self.train_images, self.train_labels),
-                 ("validation", "validation", self.validation_images, self.validation_labels),
-                 ("test", "test set", self.test_images, self.test_labels))
-        return [each for each in every if each[2] is not None]
+        """(name, images, labels) of each set that a classifier is measured on."""
+        every = (("train", self.train_images, self.train_labels),
+                 ("validation", self.validation_images, self.validation_labels),
+                 ("test", self.test_images, self.test_labels))
+        return [each for each in every if each[1] is not None]
 
     def fingerprint(self):
         """A short hash of the arrays, by which a resumed run recognises its data."""
@@ -178,9 +174,7 @@ def load_real_samples(source="auto", image_size=None, channels=None):
                          "before a number or in how an accent is stored: give them one name")
     if twins := alike(names, str.lower):
         notes.append(f"classes that differ only in capitals: {listed(twins)}")
-    if path.is_dir() or names != tuple(map(str, range(len(names)))):
-        notes.append(f"the {len(names)} classes are {listed(names)}")
-    return data._replace(notes=tuple(notes))
+    return data._replace(notes=(*notes, f"the {len(names)} classes are {listed(names)}"))
 
 
 # --------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ file that is left out is named in a line, except hidden files.
 
 import functools
 import os
-import warnings
 from multiprocessing.pool import ThreadPool
 
 import numpy as np
@@ -17,7 +16,7 @@ from PIL import Image
 
 from sgan.data.classes import NO_LABEL, listed, may_mean_no_label, number_classes, sort_classes
 from sgan.data.npz import MIN_SIZE
-from sgan.data.pictures import fit, open_picture, to_grey_or_rgb
+from sgan.data.pictures import open_picture, scale_to, to_grey_or_rgb
 from sgan.runs.command import InputError, warn, with_progress
 from sgan.runs.device import available_cores
 
@@ -42,18 +41,16 @@ def read_folder(path, size=None, channels=None):
         K strings; notes, lines to print.
 
     Raises:
-        InputError: the folder has another form, less than two classes, or a class without a readable picture.
+        InputError: the folder has another form, or holds no class.
     """
     train, test = find_sets(path)
     files = list_files(train, train)
     n_files = len(files)
     if test:
         files += list_files(test, train)
-    images, rows, notes = read_pictures(path, [file for file, _ in files], size, channels)
+    images, rows, notes = read_images(path, [file for file, _ in files], size, channels)
     n = np.count_nonzero(rows < n_files)  # of the training set, without those that could not be read
     names = [files[row][1] for row in rows]
-    if missing := {name for _, name in files[:n_files]} - {*names[:n], NO_LABEL}:
-        raise InputError(f"{train}: no picture of the class {listed(sorted(missing))} can be read")
     classes = sort_classes({*names[:n]} - {NO_LABEL})
     data = {"train_images": images[:n], "train_labels": number_classes(train, names[:n], classes)}
     if test:
@@ -81,12 +78,10 @@ def find_sets(path):
     sets = {folder.name.lower(): folder for folder in folders if folder.name.lower() in ("train", "test")}
     if not sets:
         return path, None
-    others = [folder for folder in folders if folder not in sets.values()]
-    if "train" not in sets or others:
-        problem = f"{others[0].name}/ beside them" if "train" in sets else "no train/"
-        raise InputError(f"{path}: train/ and test/ are sets, whose sub-folders are the classes, but there is {problem}"
-                         "; if one of them is a class, rename it, or else move other folders away (to validate, there "
-                         "is --validation-split)")
+    if "train" not in sets or len(sets) < len(folders):
+        raise InputError(f"{path}: has the folders {listed(each.name for each in folders)}, but only test/ may stand "
+                         "beside train/, and both are sets, whose sub-folders are the classes: rename one that is a "
+                         "class, or else move other folders away (to validate, there is --validation-split)")
     refuse_pictures(files, sets["train"])
     return sets["train"], sets.get("test")
 
@@ -131,7 +126,7 @@ def refuse_pictures(files, train):
 # Reading
 
 
-def read_pictures(path, files, size, channels):
+def read_images(path, files, size, channels):
     """Read picture files, with all cores; those that cannot be read are named on standard error.
 
     Returns:
@@ -141,8 +136,7 @@ def read_pictures(path, files, size, channels):
     """
     n_channels = 1 if channels == 1 else 3
     read = functools.partial(read_picture, size=size, n_channels=n_channels)
-    with warnings.catch_warnings(), ThreadPool(min(available_cores(), MAX_THREADS)) as pool:
-        warnings.simplefilter("ignore")  # in all threads: open_picture's own block ends in any order
+    with ThreadPool(min(available_cores(), MAX_THREADS)) as pool:
         pictures = [*with_progress(pool.imap(read, files, chunksize=16), len(files), "Reading pictures")]
     rows = [row for row, picture in enumerate(pictures) if picture]
     pictures = [pictures[row] for row in rows]
@@ -151,14 +145,12 @@ def read_pictures(path, files, size, channels):
 
     sizes = {picture.size for picture in pictures}
     width, height = sizes.pop() if len(sizes) == 1 else DEFAULT_SIZE
-    images = np.stack([fit(picture, (height, width, n_channels)) for picture in pictures])
+    images = np.stack([scale_to(picture, (height, width, n_channels)) for picture in pictures])
     if channels is None and (images == images[..., :1]).all():
         images = np.ascontiguousarray(images[..., :1])
     notes = [f"pictures are read as {height}x{width} pixels, {'grey' if images.shape[3] == 1 else 'RGB'}"]
     if len(rows) < len(files):
         notes.append(f"{len(files) - len(rows)} of {len(files)} files could not be read")
-    if several := sum(picture.info["first_of_many"] for picture in pictures):
-        notes.append(f"{several} of the files hold several pictures, of which the first is used")
     return images, np.array(rows), notes
 
 
@@ -173,8 +165,6 @@ def read_picture(file, size, n_channels):
     except InputError as error:
         warn(error)
         return None
-    info = picture.info
     if size or min(picture.size) < MIN_SIZE or max(picture.size) > MAX_OWN_SIZE:
-        picture = Image.fromarray(fit(picture, (*(size or DEFAULT_SIZE), n_channels)).squeeze())
-    picture.info = info
+        picture = Image.fromarray(scale_to(picture, (*(size or DEFAULT_SIZE), n_channels)).squeeze())
     return picture

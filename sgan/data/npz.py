@@ -12,7 +12,7 @@ import numpy as np
 
 from sgan.data.classes import NO_LABEL, listed, may_mean_no_label, number_classes, sort_classes
 from sgan.runs.command import InputError
-from sgan.runs.files import first_line, is_text, regular_file
+from sgan.runs.files import first_line, regular_file
 
 UNLABELLED = ["x_unlabelled", "x_unlabeled"]
 KEYS = ["x_train", "y_train", "x_test", "y_test", *UNLABELLED]
@@ -82,7 +82,8 @@ def as_pixels(path, key, images, notes):
         scale = 1
     else:
         raise InputError(f"{path}: {key} is {dtype} with values from {low:.5g} to {high:.5g}: save pixels as uint8 "
-                         "from 0 to 255, or floats from 0 to 1; of others nobody knows which are black and white")
+                         f"from 0 to 255, or floats from 0 to 1 (0 and 1 alone: {key}.astype(float)); of others nobody "
+                         "knows which are black and white")
     if dtype != np.uint8:
         notes.append(f"{key}: {dtype} pixels from 0 to {255 // scale} are taken as 0 to 255")
         images = np.rint(np.multiply(images, scale, dtype=np.float32)).astype(np.uint8)
@@ -104,7 +105,7 @@ def one_name_each(path, key, labels, n, notes):
                          "or a one-hot row")
     for label in np.unique(labels).tolist():
         if kind == "U":
-            unclear = may_mean_no_label(label) or not is_text(label)
+            unclear = may_mean_no_label(label)
         else:
             unclear = label < -1 or kind == "u" and label == np.iinfo(labels.dtype).max
         if unclear:

@@ -9,47 +9,38 @@ from sgan.runs.command import InputError
 from sgan.runs.files import first_line, regular_file
 
 # What Pillow decodes by itself. Others need programs that it would start (EPS), or are no pictures (HDF5, MPEG, ...).
-FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF", "JPEG2000", "ICO", "ICNS", "PSD", "QOI",
-           "DIB", "DDS", "PCX", "SGI", "TGA")
+FORMATS = "PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF", "JPEG2000"
 Image.init()  # or Pillow knows most kinds only after the first picture
+warnings.filterwarnings("ignore", module="PIL")  # of damaged EXIF data and the like: it is the pixels that matter
 
 
 def open_picture(path):
     """Decode a picture file, turned as its EXIF data say.
 
     Returns:
-        A Pillow picture with 8 bits a channel; `info["first_of_many"]` is True if the file holds further ones (an
-        animation, pages).
+        A Pillow picture with 8 bits a channel.
 
     Raises:
-        InputError: it is not a picture that is read here, or is damaged.
+        InputError: it is not a picture that is read here, is damaged, or holds several pictures (an animation, pages).
     """
     path = regular_file(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damaged EXIF data and the like: it is the pixels that matter
-        try:
-            with Image.open(path, formats=[kind for kind in FORMATS if kind in Image.OPEN]) as file:
-                # Cameras store a second, small picture in MPO, and a PSD's further ones are its layers.
-                first_of_many = file.format not in ("MPO", "PSD") and getattr(file, "is_animated", False)
-                deep = any(";16" in str(tile.args) for tile in file.tile)
-                picture = to_8_bits(ImageOps.exif_transpose(file), deep)
-        except Image.UnidentifiedImageError:
-            reason = "HEIC and some others are not: save it as JPEG or PNG" if path.stat().st_size else "it is empty"
-            raise InputError(f"{path}: cannot be read as a picture ({reason})") from None
-        except Exception as error:  # Pillow's many decoders raise many kinds
-            raise InputError(f"{path}: cannot be read as a picture ({first_line(error)})") from None
-    picture.info["first_of_many"] = first_of_many
-    return picture
+    try:
+        with Image.open(path, formats=[kind for kind in FORMATS if kind in Image.OPEN]) as file:
+            if file.format != "MPO" and getattr(file, "is_animated", False):  # in MPO, cameras store a small copy, too
+                raise ValueError("it holds several pictures: save them one by one")
+            return to_8_bits(ImageOps.exif_transpose(file))
+    except Exception as error:  # Pillow's many decoders raise many kinds
+        unknown = isinstance(error, Image.UnidentifiedImageError)
+        reason = "it is empty, or HEIC or the like: save it as JPEG or PNG" if unknown else first_line(error)
+        raise InputError(f"{path}: cannot be read as a picture ({reason})") from None
 
 
-def to_8_bits(picture, deep):
-    """A Pillow picture with 8 bits a channel; `deep`: its file has 16. Raises ValueError for other scales.
+def to_8_bits(picture):
+    """A Pillow picture with 8 bits a channel. Raises ValueError for numbers that are no 8 or 16 bits.
 
     Cameras, scanners and medical devices store 8, 10, 12 or 14 bits in 16, masks a single one: white is the largest
     value of as many bits as a grey picture uses. Pillow would cut greys off at 255; colours it divides by 256.
     """
-    if deep and picture.mode in ("RGB", "RGBA") and max(high for _, high in picture.getextrema()[:3]) < 16:
-        raise ValueError("its colours have 16 bits and use only 12 of them; save it with 8 bits")
     if picture.mode[0] in "IF":
         pixels = np.asarray(picture)
         if picture.mode == "F" or pixels.min() < 0 or pixels.max() > 65535:
@@ -68,7 +59,7 @@ def to_grey_or_rgb(picture, channels):
     return picture.convert("L" if channels == 1 else "RGB")
 
 
-def fit(picture, shape):
+def scale_to(picture, shape):
     """Scale a grey or RGB picture to uint8 (H, W, C), `shape`.
 
     It is scaled as a whole and keeps its proportions; what is then missing on two sides is filled with the colour of

@@ -9,7 +9,7 @@ import numpy as np
 
 from sgan.data.digits import read_digit
 from sgan.data.folders import visible
-from sgan.data.pictures import fit, ground_of, open_picture, to_grey_or_rgb
+from sgan.data.pictures import ground_of, open_picture, scale_to, to_grey_or_rgb
 from sgan.models.evaluation import batch_size_for, scale_images
 from sgan.models.loading import read_about
 from sgan.models.metadata import MNIST_STROKES
@@ -61,7 +61,7 @@ def cut_out(picture, notes, shape, strokes, invert):
 
 def read_whole(picture, notes, shape, strokes, invert):
     """Scale a whole Pillow picture to uint8 (H, W, C), `shape`, and invert it if it is the opposite of `strokes`."""
-    image = fit(to_grey_or_rgb(picture, shape[2]), shape)
+    image = scale_to(to_grey_or_rgb(picture, shape[2]), shape)
     light = strokes and np.sign(strokes["ink"] - strokes["ground"])
     if strokes and not invert and light * (image.mean() - ground_of(image)[0]) < 0:
         invert, seen = True, "dark on light" if light > 0 else "light on dark"
@@ -101,14 +101,9 @@ def read_pictures(files, read, notes):
     """Yield (file, image) of each picture file; one that cannot be read is a line on standard error."""
     for file in files:
         try:
-            picture = open_picture(file)
-            image = read(picture, notes)
+            yield file, read(open_picture(file), notes)
         except ValueError as error:
             warn(error if isinstance(error, InputError) else f"{file}: {error}")
-            continue
-        if picture.info["first_of_many"]:
-            notes["more than one picture in a file (an animation, pages); the first was taken"] += 1
-        yield file, image
 
 
 # --------------------------------------------------------------------------------------------------------------

@@ -44,14 +44,13 @@ def measure(c_model, dataset):
         ({"train_accuracy": 0..1, and the same for "validation" and "test", if there are such sets}, the same in words).
     """
     accuracies, words = {}, []
-    for name, title, images, labels in dataset.sets():
+    for name, images, labels in dataset.sets():
         accuracies[f"{name}_accuracy"] = value = accuracy(c_model, images, labels)
-        words.append(f"validation: {round(value * len(labels))} of {len(labels)}" if name == "validation"
-                     else f"{value:.3%} ({title})")
+        words.append(f"{value:.3%} ({np.count_nonzero(labels >= 0):,} {name} images)")
     return accuracies, f"Classifier Accuracy: {', '.join(words)}"
 
 
-def class_table(c_model, labels, dataset):
+def prediction_table(c_model, labels, dataset):
     """Lines that show a collapse: how often each class is predicted for the training images, beside its share among the
     `labels` (n,) trained on; and how many validation images of each class are right, if there are any."""
     rows = np.arange(len(dataset.train_images))

@@ -17,7 +17,6 @@ from sgan.data.augmentation import background
 from sgan.data.dataset import MNIST_FINGERPRINT
 from sgan.data.digits import EXTENT, longer_side
 from sgan.data.pictures import ground_of
-from sgan.runs.files import first_line
 
 PIXELS = [-1, 1]
 MNIST_STROKES = {"ground": 0, "ink": 255, "extent": EXTENT}
@@ -61,23 +60,21 @@ def check_about(text, image_shape, n_classes):
         n_classes: K, of its output.
 
     Raises:
-        ValueError: it is damaged, or does not fit the model.
+        Exception, of several kinds: it is damaged, or does not fit the model.
     """
     height, width, channels = image_shape
-    try:
-        about = json.loads(text)
-        names, pictures, strokes = about["classes"], about["pictures"], about.get("strokes")
-        fits = {
-            "classes": (isinstance(names, list) and all(isinstance(name, str) for name in names)
-                        and len(names) == len({*names}) == n_classes),
-            "image_shape": about["image_shape"] == [height, width, channels],
-            "pixels": about["pixels"] == PIXELS,
-            "pictures": pictures == "whole" or pictures == "digits" and height == width and channels == 1,
-            "strokes": strokes is None or (channels == 1 and 0 < strokes["extent"] <= 1
-                                           and all(0 <= strokes[colour] <= 255 for colour in ("ground", "ink"))),
-            "run": isinstance(about["run"], str)}
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError(first_line(error)) from None
-    if wrong := [entry for entry in fits if not fits[entry]]:
-        raise ValueError(f"{wrong[0]} does not fit the model: {str(about[wrong[0]])[:80]}")
+    about = json.loads(text)
+    names, pictures, strokes = about["classes"], about["pictures"], about.get("strokes")
+    fits = {
+        "classes": (isinstance(names, list) and [*map(type, names)] == [str] * n_classes
+                    and len({*names}) == n_classes),
+        "image_shape": about["image_shape"] == [height, width, channels],
+        "pixels": about["pixels"] == PIXELS,
+        "pictures": pictures == "whole" or pictures == "digits" and height == width and channels == 1,
+        "strokes": strokes is None or (channels == 1 and 0 < strokes["extent"] <= 1 and 0 <= strokes["ground"] <= 255
+                                       and 0 <= strokes["ink"] <= 255),
+        "run": isinstance(about["run"], str)}
+    for entry in fits:
+        if not fits[entry]:
+            raise ValueError(f"{entry} does not fit the model: {str(about[entry])[:80]}")
     return about

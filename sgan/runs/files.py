@@ -78,16 +78,6 @@ def check_writable(folder):
     tempfile.TemporaryFile(dir=folder).close()
 
 
-def is_text(name):
-    """Whether a string can be written to a file. Half a UTF-16 pair cannot, unless it stands for a byte of a file's
-    name that is no text."""
-    try:
-        name.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def write_csv(path, rows, encoding="utf-8"):
     """Write rows, dictionaries with the same keys, as a CSV file, whole."""
     with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding=encoding) as file:

@@ -186,7 +186,7 @@ class RunFolder:
             data["warning"] = before["warning"]
         self.record.update(chosen, data=data)
         labelled = dataset.train_images[rows], dataset.train_labels[rows]
-        dataset = dataset.set_apart(rows, validation_rows)
+        dataset = dataset.set_apart(validation_rows)
         for note in dataset.notes:
             print(f"Data: {note}")
         print(f"Data: {dataset.name}, {len(dataset.train_images):,} training images, {len(rows):,} of them with their "
