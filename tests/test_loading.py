@@ -131,7 +131,7 @@ def test_files_that_hold_no_model(path, tmp_path):
     (lambda file: file.attrs.update(model_config="{"), "cannot be loaded"),
     (lambda file: file.attrs.update(model_config="[" * 100_000), "cannot be loaded"),
     (lambda file: file.attrs.update(model_config="[" * 500 + "]" * 500), "cannot be loaded"),
-    (lambda file: file.attrs.update(model_config=["a", "b"]), "its model_config is no text"),
+    (lambda file: file.attrs.update(model_config=["a", "b"]), "cannot be loaded"),
     (lambda file: file.attrs.update(model_config=np.bytes_(b"\xff")), "cannot be loaded"),
     (lambda file: file.pop("model_weights"), "cannot be loaded"),
     (lambda file: file["model_weights"].attrs.update(layer_names=np.zeros(3)), "cannot be loaded"),
@@ -150,7 +150,6 @@ def test_models_that_are_no_classifiers(tmp_path):
     nan.layers[-1].set_weights([np.full((784, 10), np.nan), np.zeros(10)])
     one, other = keras.Input((28, 28, 1)), keras.Input((28, 28, 1))
     two_inputs = keras.Model([one, other], small_classifier()(layers.Add()([one, other])))
-    two_outputs = keras.Model(one, [small_classifier()(one), small_classifier()(one)])
     cases = {
         "generator": (define_generator(8), "is not a classifier"),
         "discriminator": (define_discriminator()[0], "is not one of the plain layers of a classifier"),
@@ -159,7 +158,6 @@ def test_models_that_are_no_classifiers(tmp_path):
         "sigmoids": (small_classifier(activation="sigmoid"), "not probabilities"),
         "nan": (nan, "not probabilities"),
         "two_inputs": (two_inputs, "is not a classifier"),
-        "two_outputs": (two_outputs, "is not a classifier"),
         "flat": (small_classifier(in_shape=(784,)), "is not a classifier"),
     }
     for name, (model, words) in cases.items():

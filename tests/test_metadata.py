@@ -1,7 +1,5 @@
 """sgan/models/metadata.py: what a saved classifier says about itself."""
 
-import json
-
 import h5py
 import keras
 import numpy as np
@@ -45,15 +43,15 @@ def test_a_model_says_what_it_needs_and_still_loads_with_keras_alone(saved):
 ])
 def test_what_does_not_fit_the_model_is_refused(change, words):
     with pytest.raises((ValueError, TypeError, KeyError), match=words):
-        check_about(json.dumps({**ABOUT, **change}), (8, 8, 1), 2)
+        check_about({**ABOUT, **change}, (8, 8, 1), 2)
 
 
 @pytest.mark.parametrize("shape, change", [((8, 8, 3), {"pictures": "digits"}), ((8, 10, 1), {"pictures": "digits"}),
                                            ((8, 8, 3), {"strokes": STROKES})])
 def test_what_only_grey_or_square_images_have(shape, change):
     with pytest.raises(ValueError, match="does not fit"):
-        check_about(json.dumps({**ABOUT, **change, "image_shape": [*shape]}), shape, 2)
-    assert check_about(json.dumps({**ABOUT, **change}), (8, 8, 1), 2) == {**ABOUT, **change}
+        check_about({**ABOUT, **change, "image_shape": [*shape]}, shape, 2)
+    assert check_about({**ABOUT, **change}, (8, 8, 1), 2) == {**ABOUT, **change}
 
 
 def drawings(length, ground, ink):

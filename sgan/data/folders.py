@@ -3,8 +3,8 @@
     FOLDER/cat/...  FOLDER/dog/...  FOLDER/unlabelled/...                 or, with a test set,
     FOLDER/train/cat/...  FOLDER/train/dog/...  FOLDER/train/unlabelled/...  FOLDER/test/cat/...  FOLDER/test/dog/...
 
-As in keras.utils.image_dataset_from_directory, except that `unlabelled` (or `unlabeled`) is no class, and that every
-file that is left out is named in a line, except hidden files.
+As in keras.utils.image_dataset_from_directory, except that `unlabelled` (or `unlabeled`) is no class, and that what is
+left out is said, except hidden files.
 """
 
 import functools
@@ -18,11 +18,10 @@ from sgan.data.classes import NO_LABEL, listed, may_mean_no_label, number_classe
 from sgan.data.npz import MIN_SIZE
 from sgan.data.pictures import open_picture, scale_to, to_grey_or_rgb
 from sgan.runs.command import InputError, warn, with_progress
-from sgan.runs.device import available_cores
 
 MAX_OWN_SIZE = 64  # pixels, of height and width: up to here pictures that all have one size keep it
 DEFAULT_SIZE = 32, 32
-MAX_THREADS = 4  # large pictures need much memory while they are read
+THREADS = 4  # not more: large pictures need much memory while they are read
 HIDDEN = ("__MACOSX", "Thumbs.db", "desktop.ini")  # and names that begin with a dot
 
 
@@ -82,15 +81,24 @@ def find_sets(path):
         raise InputError(f"{path}: has the folders {listed(each.name for each in folders)}, but only test/ may stand "
                          "beside train/, and both are sets, whose sub-folders are the classes: rename one that is a "
                          "class, or else move other folders away (to validate, there is --validation-split)")
-    refuse_pictures(files, sets["train"])
+    leave_out(path, files)
     return sets["train"], sets.get("test")
+
+
+def leave_out(folder, files):
+    """Say which files of a folder, if any, are left out because they are in no class."""
+    if files:
+        warn(f"{folder}: left out, as in no class and not in 'unlabelled': {listed(each.name for each in files)}")
 
 
 def list_files(folder, train):
     """(file, name of its class) of all files in the sub-folders of a set, in the order of the classes; those without a
     label come last, with NO_LABEL."""
     folders, loose = visible(folder)
-    refuse_pictures(loose, train)
+    if not folders:
+        raise InputError(f"{folder}: has no folders of classes; pictures without a label go to {train / 'unlabelled'}, "
+                         "or are classified with evaluate_classifier.py --predict")
+    leave_out(folder, loose)
     classes, unlabelled = {}, []
     for sub_folder in folders:
         deeper, files = visible(sub_folder)
@@ -103,23 +111,8 @@ def list_files(folder, train):
                              "'unlabelled' if it does")
         else:
             classes[sub_folder.name] = files
-    if folder != train:
-        refuse_pictures(unlabelled, train)
     labelled = [(file, name) for name in sort_classes(classes) for file in classes[name]]
     return labelled + [(file, NO_LABEL) for file in unlabelled]
-
-
-def refuse_pictures(files, train):
-    """Name the files that are no pictures, which are left out; raise InputError for one that is, without a class."""
-    for file in files:
-        try:
-            open_picture(file)
-        except InputError as error:
-            warn(f"{error}: left out")
-        else:
-            raise InputError(f"{file}: a picture outside of the class folders; move it into that of its class. "
-                             f"Pictures without a label go to {train / 'unlabelled'}, or are classified with "
-                             "evaluate_classifier.py --predict")
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -127,7 +120,7 @@ def refuse_pictures(files, train):
 
 
 def read_images(path, files, size, channels):
-    """Read picture files, with all cores; those that cannot be read are named on standard error.
+    """Read picture files, in THREADS threads; those that cannot be read are named on standard error.
 
     Returns:
         images: uint8 (n, H, W, C).
@@ -136,7 +129,7 @@ def read_images(path, files, size, channels):
     """
     n_channels = 1 if channels == 1 else 3
     read = functools.partial(read_picture, size=size, n_channels=n_channels)
-    with ThreadPool(min(available_cores(), MAX_THREADS)) as pool:
+    with ThreadPool(THREADS) as pool:
         pictures = [*with_progress(pool.imap(read, files, chunksize=16), len(files), "Reading pictures")]
     rows = [row for row, picture in enumerate(pictures) if picture]
     pictures = [pictures[row] for row in rows]

@@ -57,14 +57,12 @@ def prediction_table(c_model, labels, dataset):
     predicted = np.bincount(predict_classes(c_model, dataset.train_images, rows), minlength=dataset.n_classes)
     labelled = np.bincount(labels, minlength=dataset.n_classes)
     lines = [f"{'class':20} {'labelled':>16} {'predicted for all':>18}"]
+    lines += [f"{printable(name)[:20]:20} {labelled[k]:8,} {labelled[k] / len(labels):7.1%} "
+              f"{predicted[k]:10,} {predicted[k] / len(rows):7.1%}" for k, name in enumerate(dataset.class_names)]
     if dataset.validation_images is not None:
         known = dataset.validation_labels
         right = known[predict_classes(c_model, dataset.validation_images, np.arange(len(known))) == known]
         lines[0] += f" {'validation right':>18}"
-    for k, name in enumerate(dataset.class_names):
-        line = (f"{printable(name)[:20]:20} {labelled[k]:8,} {labelled[k] / len(labels):7.1%} "
-                f"{predicted[k]:10,} {predicted[k] / len(rows):7.1%}")
-        if dataset.validation_images is not None:
-            line += f" {(right == k).sum():10,} of {(known == k).sum():4,}"
-        lines.append(line)
+        for k in range(len(dataset.class_names)):
+            lines[k + 1] += f" {(right == k).sum():10,} of {(known == k).sum():4,}"
     return lines

@@ -43,10 +43,10 @@ def load_classifier(path):
     try:
         with h5py.File(path) as file:
             check_inside(path, file)
-            description = read_text(file, "model_config")
+            description = read_json(file, "model_config")
         if description is None:
             raise InputError(f"{path}: holds no model (only weights?): save the whole model with model.save")
-        check_harmless(path, json.loads(description))
+        check_harmless(path, description)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old files: "`alpha` is deprecated" and the like
             # Without the compile settings: today's Keras stumbles over those of Keras 2.
@@ -65,19 +65,16 @@ def read_about(path, model):
     Raises InputError if that is damaged or does not fit the model.
     """
     try:
-        with h5py.File(regular_file(path)) as file:
-            text = read_text(file, "about")
-        return None if text is None else check_about(text, model.input_shape[1:], model.output_shape[1])
+        with h5py.File(path) as file:
+            about = read_json(file, "about")
+        return None if about is None else check_about(about, model.input_shape[1:], model.output_shape[1])
     except Exception as error:  # as above
         raise InputError(f"{path}: what it says about itself is damaged ({first_line(error)})") from None
 
 
-def read_text(file, name):
-    """An attribute of an HDF5 file that is one string; None if there is none. ValueError if it is something else."""
-    text = file.attrs.get(name)
-    if not isinstance(text, str | bytes | None):
-        raise ValueError(f"its {name} is no text")
-    return text.decode("utf-8") if isinstance(text, bytes) else text
+def read_json(file, name):
+    """What an attribute of an HDF5 file holds as JSON; None if there is none. Raises several kinds of Exception."""
+    return json.loads(file.attrs[name]) if name in file.attrs else None
 
 
 def refuse(path, reason):

@@ -8,7 +8,6 @@ become images: "whole" (pictures.py) or, cut out as in MNIST, "digits" (digits.p
 is the id in run.json.
 """
 
-import json
 import math
 
 import numpy as np
@@ -51,11 +50,11 @@ def describe_strokes(images):
             "ink": round(float(grounds.mean() + (contrast if light > 0.5 else -contrast)))}
 
 
-def check_about(text, image_shape, n_classes):
-    """Decode what a file that anyone may have made says about its classifier.
+def check_about(about, image_shape, n_classes):
+    """Check what a file that anyone may have made says about its classifier. Returns it.
 
     Args:
-        text: JSON.
+        about: the decoded JSON, of whatever type.
         image_shape: (H, W, C) of the model's input.
         n_classes: K, of its output.
 
@@ -63,7 +62,6 @@ def check_about(text, image_shape, n_classes):
         Exception, of several kinds: it is damaged, or does not fit the model.
     """
     height, width, channels = image_shape
-    about = json.loads(text)
     names, pictures, strokes = about["classes"], about["pictures"], about.get("strokes")
     fits = {
         "classes": (isinstance(names, list) and [*map(type, names)] == [str] * n_classes
