@@ -33,8 +33,7 @@ from sgan_mnist import (
     SGAN, Settings, compile_with_adam, custom_activation, define_discriminator, descend, discriminator_backbone
 )
 
-REAL_LOSS = "binary_crossentropy"
-CLASS_LOSS = "sparse_categorical_crossentropy"
+LOSSES = {"real": "binary_crossentropy", "class": "sparse_categorical_crossentropy"}  # of either output
 
 # --------------------------------------------------------------------------------------------------------------
 # The discriminators: one backbone, which turns images (n, H, W, C) in [-1, 1] into features, under various heads
@@ -108,7 +107,7 @@ class MultiOutputSGAN(SGAN):
 
     def compile_discriminators(self, settings):
         super().compile_discriminators(settings)
-        compile_with_adam(self.model, [REAL_LOSS, CLASS_LOSS], settings)
+        compile_with_adam(self.model, [*LOSSES.values()], settings)
 
     @property
     def discriminators(self):
@@ -149,53 +148,45 @@ class Variant(NamedTuple):
     drawings: dict  # file name -> the model drawn in it
 
 
-def compiled(model, loss):
-    """The model, compiled with the tutorial's optimizer."""
-    compile_with_adam(model, loss, Settings())
-    return model
-
-
-def single_output(model, name, loss):
-    """A model over the same layers as the multi-output `model`, with one of its outputs and that one's loss."""
-    return compiled(keras.Model(model.input, model.get_layer(name).output, name=f"{model.name}_{name}"), loss)
-
-
 def build_variants():
-    """The four variants, freshly initialised, for 28×28×1 images and ten classes."""
+    """The four variants, freshly initialised, for 28×28×1 images and ten classes, each head compiled."""
     standard = define_standard_discriminator()
     shared_d, shared_c = define_shared_discriminators()
     multi_output = define_multi_output_discriminator()
     stacked_d, stacked_c = define_discriminator()
-    return [
+    variants = [
         Variant(
             "0. Standard discriminator",
             "One sigmoid output: the probability that an image is real. It knows nothing of classes.",
-            {"real": compiled(standard, REAL_LOSS)},
+            {"real": standard},
             {"discriminator_plot.png": standard},
         ),
         Variant(
             "1. Two models, shared features",
             "One backbone under two output layers, a sigmoid (is it real?) and a softmax (which of K classes?).\n"
             "Each is a model with its own loss and optimizer; an update of either moves the backbone of both.",
-            {"real": compiled(shared_d, REAL_LOSS), "class": compiled(shared_c, CLASS_LOSS)},
+            {"real": shared_d, "class": shared_c},
             {"discriminator1_plot.png": shared_d, "discriminator2_plot.png": shared_c},
         ),
         Variant(
             "2. One model, two outputs",
             "The same two output layers in one model, with one optimizer and the sum of both losses.\n"
             "The softmax has K + 1 classes: unlabelled and generated images carry the extra one.",
-            {"real": single_output(multi_output, "real", REAL_LOSS),
-             "class": single_output(multi_output, "class", CLASS_LOSS)},
+            {layer: keras.Model(multi_output.input, multi_output.get_layer(layer).output) for layer in LOSSES},
             {"multioutput_discriminator_plot.png": multi_output},
         ),
         Variant(
             "3. Stacked (what sgan_mnist.py trains)",
             "One output layer of K class logits: their softmax is the classifier, and D(x), as above, says how real\n"
             "an image is. Neither head has a weight of its own: an update of either moves all that the other uses.",
-            {"real": compiled(stacked_d, REAL_LOSS), "class": compiled(stacked_c, CLASS_LOSS)},
+            {"real": stacked_d, "class": stacked_c},
             {"stacked_discriminator1_plot.png": stacked_d, "stacked_discriminator2_plot.png": stacked_c},
         ),
     ]
+    for variant in variants:
+        for name, head in variant.heads.items():
+            compile_with_adam(head, LOSSES[name], Settings())
+    return variants
 
 
 def count_weights(*models):
@@ -216,11 +207,9 @@ def change_of_other_head(heads, updated):
     images = np.random.default_rng(0).uniform(-1, 1, (16, *other.input_shape[1:])).astype("float32")
     targets = {"real": np.ones((16, 1), "float32"), "class": np.arange(16) % heads["class"].output_shape[1]}
 
-    heads[updated].run_eagerly = True  # a single step is not worth compiling
     before = other(images, training=False)  # with dropout, predictions differ although no weight has moved
-    heads[updated].train_on_batch(images, targets[updated])
-    after = other(images, training=False)
-    return float(ops.max(ops.abs(after - before)))
+    descend(heads[updated], images, targets[updated])
+    return float(ops.max(ops.abs(other(images, training=False) - before)))
 
 
 # --------------------------------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@
 It reads the .h5 files of sgan_mnist.py and of the tuned SGAN, and those that the tutorial saved under Keras 2.
 """
 
+import json
 import os
-import re
 import sys
 import warnings
 from pathlib import Path
@@ -29,7 +29,7 @@ from sgan.models.evaluation import predict_classes
 from sgan.models.loading import load_classifier, read_about
 from sgan.runs.command import InputError, printable, run_command
 from sgan.runs.device import set_up_device
-from sgan.runs.files import atomic_write, check_writable, expand, read_json
+from sgan.runs.files import atomic_write, check_writable, expand, regular_file
 from sgan.runs.options import ArgumentParser, flag
 
 RUN_FOLDER = "runs/sgan"  # of sgan_mnist.py
@@ -41,31 +41,24 @@ RUN_FOLDER = "runs/sgan"  # of sgan_mnist.py
 
 def newest_classifier(folder):
     """The c_model_NNNN.h5 of `folder` with the most steps. Raises InputError if there is none."""
-    names = [(path, re.fullmatch(r"c_model_(\d+)\.h5", path.name)) for path in Path(folder).glob("*")]
-    steps = {path: int(match[1]) for path, match in names if match}
-    if not steps:
+    paths = sorted(Path(folder).glob("c_model_[0-9]*.h5"), key=lambda path: (len(path.name), path.name))
+    if not paths:
         raise InputError(f"no c_model_*.h5 in {folder}: train one with sgan_mnist.py, or name a file")
-    return max(steps, key=steps.get)
+    return paths[-1]
 
 
-def data_source(path, run_id=None):
+def data_source(path):
     """What to measure a model on: by the run.json beside it what its run was trained on, "auto" if there is none.
 
-    Raises InputError if that is damaged, of another run than `run_id`, or names data that are not there.
+    Raises InputError if that is damaged.
     """
     record_path = path.with_name("run.json")
     if not record_path.exists():
         return "auto"
-    record = read_json(record_path)
     try:
-        source = str(record["data"]["source"])
-    except (KeyError, TypeError):
-        raise InputError(f"{record_path}: does not say which data it was trained on; give --data") from None
-    if run_id and record.get("id") != run_id:
-        raise InputError(f"{record_path}: is of another run than {path}; give --data")
-    if source not in ("auto", "mnist", "synthetic") and not expand(source).exists():
-        raise InputError(f"{source}: no such file, though {record_path} names it; say where it is with --data")
-    return source
+        return str(json.loads(regular_file(record_path).read_bytes())["data"]["source"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise InputError(f"{record_path}: does not say which data the run was trained on; give --data") from None
 
 
 def confusion_matrix(model, images, labels):
@@ -98,8 +91,6 @@ def evaluate(path, model, data, about=None):
         confusion, title = confusion_matrix(model, images, outputs[labels]), f"{name} set"
         n, seen = confusion.sum(), ", also those it was trained on or validated with" if name == "train" else ""
         print(f"{name.capitalize()} Accuracy: {confusion.trace() / n:.3%} ({n:,} labelled images{seen})")
-    if data.test_images is None:
-        print(f"Test Accuracy: none, {data.name} has no test set")
     width = max(map(len, ("class", *names)))
     print(f"Classes, on the {title}:\n{'class':{width}}  images  accuracy  precision")
     for k, images, predictions in zip(range(n_classes), confusion.sum(axis=1), confusion.sum(axis=0)):
@@ -110,8 +101,7 @@ def evaluate(path, model, data, about=None):
 
 def save_confusion(confusion, names, title, path):
     """Draw a confusion matrix (K, K): shades are shares of the row's images, numbers are counts."""
-    n_classes = len(confusion)
-    side = np.clip(2 + 0.6 * n_classes, 6, 60)
+    side = np.clip(2 + 0.6 * len(names), 6, 60)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.add_subplot()
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
@@ -121,8 +111,8 @@ def save_confusion(confusion, names, title, path):
                   color="white" if shares[row, column] > 0.5 else "black")
     axes.set(xlabel="prediction", ylabel="label")
     axes.set_title(printable(title), parse_math=False)  # nor in names is $ the beginning of a formula
-    axes.set_xticks(range(n_classes), names, rotation=90 if max(map(len, names)) > 2 else 0, parse_math=False)
-    axes.set_yticks(range(n_classes), names, parse_math=False)
+    axes.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 2 else 0, parse_math=False)
+    axes.set_yticks(range(len(names)), names, parse_math=False)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=100)
 
@@ -134,11 +124,11 @@ def save_confusion(confusion, names, title, path):
 def parse_arguments(argv):
     """The options, checked against each other; InputError where they do not go together."""
     parser = ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("models", nargs="*", type=expand, metavar="MODEL",
-                        help=f"classifiers, c_model_*.h5 (default: the newest of {RUN_FOLDER})")
+    parser.add_argument("model", nargs="?", type=expand, metavar="MODEL",
+                        help=f"a classifier, c_model_*.h5 (default: the newest of {RUN_FOLDER})")
     parser.add_argument("--data", help="images to measure on: auto, mnist, synthetic, a folder or FILE.npz "
                                        "(default: those in the run.json beside the model, or else auto)")
-    parser.add_argument("--confusion", type=expand, metavar="FILE.png", help="draw the confusion matrix of one model")
+    parser.add_argument("--confusion", type=expand, metavar="FILE.png", help="draw the confusion matrix")
     parser.add_argument("--predict", nargs="+", type=expand, metavar="PICTURE",
                         help="only say what these picture files show, or all those in these folders")
     parser.add_argument("--csv", type=expand, metavar="FILE.csv",
@@ -162,28 +152,18 @@ def parse_arguments(argv):
             parser.error(f"{flag(name)} goes {'without' if args.predict else 'with'} --predict")
     for name, suffix in ("confusion", ".png"), ("csv", ".csv"):
         path = getattr(args, name)
-        if path and len(args.models) > 1:
-            parser.error(f"--{name} takes one model at a time")
         if path and path.suffix != suffix:
             parser.error(f"--{name} {path}: the name must end in {suffix}")
     return args
 
 
-def measure_file(path, model, args, loaded):
-    """Measure a classifier on the data of the command line, or on its run's.
-
-    Args:
-        loaded: {(source, image shape): `Dataset`}, those of other classifiers; this one's are added.
-    """
+def evaluate_on(path, model, args):
+    """Evaluate a classifier on the data of the command line, or on its run's."""
     about, shape = read_about(path, model), model.input_shape[1:]
-    source = data_source(path, about and about["run"]) if args.data is None else args.data
-    if (source, shape) not in loaded:
-        loaded[source, shape] = load_real_samples(source, shape[:2], shape[2])
-        for note in loaded[source, shape].notes:
-            print(note)
-    data = loaded[source, shape]
-    test = "no test set" if data.test_images is None else f"{len(data.test_images)} test images"
-    print(f"Data: {data.name}, {len(data.train_images)} training images, {test}")
+    data = load_real_samples(data_source(path) if args.data is None else args.data, shape[:2], shape[2])
+    sizes = ", ".join(f"{len(labels):,} {name}" for name, _, labels in data.sets())
+    for line in *data.notes, f"{data.name}, {sizes} images":
+        print(f"Data: {line}")
     confusion, title, names = evaluate(path, model, data, about)
     if args.confusion:
         save_confusion(confusion, names, f"{path.name} on the {title} of {Path(data.name).name}: "
@@ -192,23 +172,21 @@ def measure_file(path, model, args, loaded):
 
 
 def main(argv=None):
-    """Measure classifiers, or let them classify pictures; then SystemExit(2) if some could not be read."""
+    """Measure a classifier, or let it classify pictures; then SystemExit(2) if some could not be read."""
     args = parse_arguments(argv)
     set_up_device()
     warnings.filterwarnings("ignore", "The structure of `inputs`")  # said of files of Keras 2
     files = find_pictures(args.predict) if args.predict else []
-    models = {path: load_classifier(path) for path in args.models or [newest_classifier(RUN_FOLDER)]}
-    for path in filter(None, (args.csv, args.confusion)):
-        check_writable(path.parent)
-    loaded, all_read = {}, True
-    for path, model in models.items():
-        print(f"Model: {printable(path)}")
-        if args.predict:
-            names, read = how_to_read(path, model, args.whole, args.cut_out, args.invert)
-            all_read &= classify(model, names, files, read, args.csv) == len(files)
-        else:
-            measure_file(path, model, args, loaded)
-    if not all_read:
+    path = args.model or newest_classifier(RUN_FOLDER)
+    model = load_classifier(path)
+    for target in filter(None, (args.csv, args.confusion)):
+        check_writable(target.parent)
+    print(f"Model: {printable(path)}")
+    if not args.predict:
+        evaluate_on(path, model, args)
+        return
+    names, read = how_to_read(path, model, args.whole, args.cut_out, args.invert)
+    if classify(model, names, files, read, args.csv) < len(files):
         sys.exit(2)
 
 

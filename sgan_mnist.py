@@ -30,13 +30,13 @@ import tensorflow as tf
 from keras import layers, ops
 
 from sgan.data.dataset import default_labels
-from sgan.models.evaluation import batch_size_for, measure, prediction_table, scale_images
+from sgan.models.evaluation import measure, prediction_table, scale_images
 from sgan.models.fast_convolution import speed_up
 from sgan.models.metadata import describe_classifier
 from sgan.runs.command import InputError, run_command
 from sgan.runs.device import on_device
 from sgan.runs.files import save_model
-from sgan.runs.fit import PrintLosses, TimeLeft, Training, batch_accuracy, fit
+from sgan.runs.fit import TimeLeft, Training, batch_accuracy, fit
 from sgan.runs.options import option
 from sgan.runs.plots import save_image_grid
 from sgan.runs.run_folder import RunSettings, SaveEpoch, open_run, parse_options
@@ -298,9 +298,7 @@ def summarize_performance(step, g_model, c_model, latent_points, dataset, run):
     names = [f"g_model_{step:04d}.h5", f"c_model_{step:04d}.h5"]
     save_model(g_model, run.path / names[0])
     save_model(c_model, run.path / names[1], describe_classifier(dataset, run.record))
-    n = batch_size_for(100, g_model.output_shape[1:])
-    images = [generate_fake_samples(g_model, latent_points[i:i + n]) for i in range(0, len(latent_points), n)]
-    save_image_grid(np.concatenate(images), run.path / f"generated_plot_{step:04d}.png")
+    save_image_grid(generate_fake_samples(g_model, latent_points), run.path / f"generated_plot_{step:04d}.png")
     accuracies, line = measure(c_model, dataset)
     print(f"{line}\n>Saved: {', '.join(names)}")
     return accuracies
@@ -319,13 +317,8 @@ def train(training, dataset, run):
     def summarize(step):
         return summarize_performance(step, training.g_model, training.c_model, latent_points, dataset, run)
 
-    callbacks = [SaveEpoch(run, summarize), TimeLeft()]
-    if settings.print_every:
-        callbacks.append(PrintLosses(settings.print_every))
-    if settings.tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
-    fit(training, steps, settings.epochs, len(run.history), callbacks, every=settings.print_every,
-        verbose=1 if sys.stdout.isatty() and not settings.print_every else 2)
+    fit(training, steps, settings.epochs, len(run.history), [SaveEpoch(run, summarize), TimeLeft()],
+        verbose=1 if sys.stdout.isatty() else 2)
     print("\n".join(prediction_table(training.c_model, np.array(training.labelled[1]), dataset)))
     run.finish()
 

@@ -18,5 +18,6 @@ from sgan.runs.startup import begin_script
 __all__ = ["begin_script"]
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ["KERAS_NNX_ENABLED"] = "false"
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # faster convolutions, which not every CPU gets by default
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

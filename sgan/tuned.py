@@ -107,7 +107,6 @@ class TunedSettings(RunSettings):
     MAY_CHANGE: ClassVar = ()  # not the epochs: the schedules depend on the number of steps
 
     def __post_init__(self):
-        super().__post_init__()
         if self.without != "nothing" and not set(self.without.split(",")) <= set(INGREDIENTS):
             raise InputError(f"--without {self.without}: choose among {', '.join(INGREDIENTS)}")
 

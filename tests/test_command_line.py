@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass, fields
+from importlib.machinery import ModuleSpec
 
 import pytest
 import tensorflow as tf
@@ -78,6 +79,8 @@ def test_names_are_shown_on_one_line_without_control_characters():
 OUT_OF_MEMORY = "out of memory: use fewer or smaller images; to train, a smaller --batch-size or --latent-dim"
 
 
+@pytest.mark.parametrize("module, name", [(None, "script.py"), ("sgan.tuned", "sgan.tuned"),
+                                          ("sgan.studies.__main__", "sgan.studies")])
 @pytest.mark.parametrize("error, line, status", [
     (InputError("wrong\ndata"), "wrong data", 2), (OSError(28, "No space left", "a.h5"), "No space left: a.h5", 2),
     (OSError("strange"), "strange", 2), (OSError(28, "No space left"), "No space left: standard output", 2),
@@ -86,17 +89,18 @@ OUT_OF_MEMORY = "out of memory: use fewer or smaller images; to train, a smaller
     (KeyboardInterrupt(), "interrupted", 130), (KeyboardInterrupt("go on"), "go on", 130),
     (ZeroDivisionError(), None, None),  # only a developer can mend it
 ])
-def test_what_a_user_can_mend_is_one_line_and_a_status(error, line, status, monkeypatch, capsys):
+def test_what_a_user_can_mend_is_one_line_and_a_status(module, name, error, line, status, monkeypatch, capsys):
     def fail():
         raise error
 
-    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)  # as if a script was run by its path
+    spec = module and ModuleSpec(module, None)  # None if a script was run by its path
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
     monkeypatch.setattr(sys, "argv", ["folder/script.py"])
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     with pytest.raises(SystemExit if line else ZeroDivisionError) as stop:
         run_command(fail)
     if line:
-        assert stop.value.code == status and capsys.readouterr().err == f"script.py: {line}\n"
+        assert stop.value.code == status and capsys.readouterr().err == f"{name}: {line}\n"
 
 
 def test_ctrl_c_in_one_command_does_not_end_the_next_in_the_same_process(monkeypatch):
@@ -138,16 +142,6 @@ def test_an_output_that_nobody_reads_any_more_is_no_error():
     process.stdout.read(1)
     process.stdout.close()  # as `| head` does
     assert process.stderr.read() == "" and process.wait() == 141
-
-
-@pytest.mark.slow
-def test_commands_are_named_as_they_are_called(run_script, tmp_path):
-    for command, name in {"sgan_mnist.py": "sgan_mnist.py", "-m sgan.tuned": "sgan.tuned"}.items():
-        status, output, errors = run_script(command, "--data", tmp_path / "missing.npz", "--out", tmp_path / "run")
-        assert status == 2 and len(errors) == 1
-        assert errors[0].startswith(f"{name}: ") and "missing.npz" in errors[0]
-    status, output, errors = run_script("-m sgan.studies", "none")
-    assert status == 2 and len(errors) == 1 and errors[0].startswith("sgan.studies: ")
 
 
 # The documents

@@ -14,7 +14,7 @@ import discriminator_variants as dv
 from discriminator_variants import VARIANTS, count_weights
 from sgan.runs.command import InputError
 from sgan.runs.files import save_model
-from sgan_mnist import Settings, custom_activation
+from sgan_mnist import Settings
 
 DRAWINGS = [f"{name}_plot.png" for name in (
     "discriminator", "discriminator1", "discriminator2", "multioutput_discriminator", "stacked_discriminator1",
@@ -68,25 +68,13 @@ def test_other_image_shapes_and_numbers_of_classes():
     assert [tuple(output.shape) for output in outputs] == [(2, 1), (2, 1), (2, 4), (2, 1), (2, 5)]
 
 
-def test_every_model_is_compiled_with_an_adam_of_its_own(variants):
-    optimizers = [head.optimizer for variant in variants for head in variant.heads.values()]
-    assert len({id(optimizer) for optimizer in optimizers}) == 7
-    for optimizer in optimizers:
-        assert (type(optimizer).__name__, optimizer.beta_1, optimizer.beta_2) == ("Adam", 0.5, 0.999)
-        assert float(optimizer.learning_rate) == pytest.approx(2e-4)
-
-
 @TWO_HEADED
 @pytest.mark.parametrize("updated, other", [("real", "class"), ("class", "real")])
 def test_an_update_through_one_head_changes_the_other(variants, number, updated, other):
     heads = variants[number].heads
     others_own = only_in(heads[other], heads[updated])
-    before, moved_before = predict(heads[other], noise()), values(heads[updated].weights)
-    own_before = values(others_own)
-
-    assert dv.change_of_other_head(heads, updated) > 0
-
-    assert np.abs(predict(heads[other], noise()) - before).max() > 1e-6
+    moved_before, own_before = values(heads[updated].weights), values(others_own)
+    assert dv.change_of_other_head(heads, updated) > 1e-6
     assert not any(map(np.array_equal, values(heads[updated].weights), moved_before))
     assert all(map(np.array_equal, values(others_own), own_before))
 
@@ -96,21 +84,6 @@ def test_activation_table(capsys):
     printed = np.array([line.split() for line in capsys.readouterr().out.splitlines()[-5:]], "float64")
     z = 3 * np.exp([-10, -1, 0, 1, 10])
     np.testing.assert_allclose(printed, np.transpose([[-10, -1, 0, 1, 10], z / (z + 1)]), rtol=0, atol=1e-8)
-
-
-def test_stacked_heads_read_the_same_logits(variants):
-    real, classes = variants[3].heads["real"], variants[3].heads["class"]
-    # A class's logit is the log of its probability plus a number for all classes, which D(x) gives away.
-    before = predict(real, noise())
-    logits = np.log(predict(classes, noise())) + np.log(before / (1 - before))
-    probabilities = predict(classes, noise())
-
-    bias = real.weights[-1]
-    assert tuple(bias.shape) == (10,)
-    bias.assign(bias.numpy() + 1)
-
-    np.testing.assert_allclose(predict(real, noise()), custom_activation(logits + 1), atol=1e-5)
-    np.testing.assert_allclose(predict(classes, noise()), probabilities, atol=1e-6)
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -190,12 +163,10 @@ def test_multi_output_accuracy_is_over_the_first_classes():
 
 
 @pytest.mark.filterwarnings("error:The structure of `inputs`")
-@pytest.mark.parametrize("as_a_step", [False, True])
-def test_multi_output_classifier_is_the_renormalised_first_classes_after_each_step(tmp_path, as_a_step):
+def test_multi_output_classifier_is_the_renormalised_first_classes_after_each_step(tmp_path):
     sgan, images = make("multi-output"), noise(6, SHAPE)
-    step = tf.function(lambda: sgan.train_step(None)) if as_a_step else lambda: sgan.update(*batches())
-    for _ in range(3):
-        step()
+    for _ in range(2):
+        sgan.train_step(None)
         first = np.array(sgan.model(images)[1])[:, :10]
         expected = first / first.sum(1, keepdims=True)
         np.testing.assert_allclose(predict(sgan.c_model, images), expected, atol=1e-6)

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 
@@ -20,7 +19,7 @@ def printable(text):
 
 
 def warn(message):
-    """Print a line on standard error, in place of a progress bar that is there."""
+    """Print a line on standard error, in place of a progress line that is there."""
     print(("\r\33[K" if is_terminal(sys.stderr) else "") + printable(message), file=sys.stderr, flush=True)
 
 
@@ -30,14 +29,11 @@ def is_terminal(stream):
 
 
 def with_progress(items, n, what):
-    """Yield the n items; if standard error is a terminal, a bar there shows how many are done."""
-    shown = float("-inf")
+    """Yield the n items; if standard error is a terminal, a line there counts those that are done."""
     for done, item in enumerate(items, start=1):
         yield item
-        if is_terminal(sys.stderr) and (done == n or time.monotonic() > shown + 0.1):
-            bar = "=" * (30 * done // n)
-            print(f"\r{what} [{bar:30}] {done}/{n}", end="\n" if done == n else "", file=sys.stderr, flush=True)
-            shown = time.monotonic()
+        if is_terminal(sys.stderr) and (done == n or done % 10 == 0):
+            print(f"\r{what}: {done} of {n}", end="\n" if done == n else "", file=sys.stderr, flush=True)
 
 
 interrupted = threading.Event()
@@ -64,10 +60,8 @@ def run_command(main):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be printable
         try:
             main()
-        except SystemExit:  # after --help, too
+        finally:
             sys.stdout.flush()
-            raise
-        sys.stdout.flush()
     except BrokenPipeError:  # `... | head` has seen enough
         drop(sys.stdout)
         sys.exit(141)

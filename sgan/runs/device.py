@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -41,11 +42,8 @@ def set_up_device():
 
 def cpu_features():
     """", AVX512-VNNI" or ", AVX2", which decide how fast TensorFlow is; empty if that is not known."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            flags = file.read().split()
-    except OSError:
-        return ""
+    info = Path("/proc/cpuinfo")  # of Linux
+    flags = info.read_text().split() if info.exists() else ()
     return next((f", {name}" for flag, name in (("avx512_vnni", "AVX512-VNNI"), ("avx2", "AVX2")) if flag in flags), "")
 
 

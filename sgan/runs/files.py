@@ -32,15 +32,6 @@ def regular_file(path):
     return path
 
 
-def read_json(path):
-    """What a file holds as JSON, UTF-8. Raises InputError if it is none."""
-    path = regular_file(path)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not readable JSON ({first_line(error)})") from None
-
-
 def first_line(error):
     """The first line of an error's message: those of libraries go on for pages."""
     return printable((str(error).strip().splitlines() or [type(error).__name__])[0][:200])
@@ -51,11 +42,8 @@ def atomic_write(path):
     """Yield a temporary path with `path`'s suffix; rename it to `path` on success, delete it on failure.
 
     What was written is on the disk before it is renamed, so that even a power cut leaves the old file or the new one.
-    Raises InputError if `path` is there and no file.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path}: is a folder, a pipe or a device, and is not replaced by a file; give another name")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
     temporary.unlink(missing_ok=True)  # a killed process has left it, or it is a link or a pipe

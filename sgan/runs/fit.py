@@ -117,23 +117,6 @@ class WatchLosses(keras.callbacks.Callback):
                                          "try a smaller learning rate")
 
 
-class PrintLosses(keras.callbacks.Callback):
-    """Print the tutorial's line after `every` steps."""
-
-    def __init__(self, every):
-        super().__init__()
-        self.every = every
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.before = epoch * self.params["steps"]
-
-    def on_train_batch_end(self, batch, logs=None):
-        step = self.before + batch + 1
-        if step % self.every == 0:
-            print(f">{step}, c[{logs['c_loss']:.3f},{100 * logs['c_accuracy']:.0f}], "
-                  f"d[{logs['d_loss_real']:.3f},{logs['d_loss_fake']:.3f}], g[{logs['g_loss']:.3f}]")
-
-
 class TimeLeft(keras.callbacks.Callback):
     """Say how long the run will take: once from the first epoch's steps, then after each epoch."""
 

@@ -16,7 +16,6 @@ import shutil
 import sys
 import uuid
 from dataclasses import asdict, dataclass, fields
-from importlib.util import find_spec
 
 import keras
 import numpy as np
@@ -41,12 +40,6 @@ class RunSettings(DataSettings):
 
     latent_dim: int = option(100, "size of the generator's input", min=1)
     seed: int = option(0, "seed for weights, batches and noise", min=0)
-    print_every: int | None = option(None, "print the losses of every N-th step instead of a progress bar", min=1)
-    tensorboard: bool = option(False, "write logs for TensorBoard too (pip install tensorboard)")
-
-    def __post_init__(self):
-        if self.tensorboard and not find_spec("tensorboard"):
-            raise InputError("--tensorboard: needs the package: pip install tensorboard")
 
 
 def parse_options(settings_class, argv=None):
@@ -187,11 +180,10 @@ class RunFolder:
         self.record.update(chosen, data=data)
         labelled = dataset.train_images[rows], dataset.train_labels[rows]
         dataset = dataset.set_apart(validation_rows)
-        for note in dataset.notes:
-            print(f"Data: {note}")
-        print(f"Data: {dataset.name}, {len(dataset.train_images):,} training images, {len(rows):,} of them with their "
-              f"labels; {count(dataset.validation_images)} validation and {count(dataset.test_images)} test images\n"
-              f"Results: {self.path}")
+        sizes = ", ".join(f"{len(labels):,} {name}" for name, _, labels in dataset.sets())
+        for line in *dataset.notes, f"{dataset.name}, {sizes} images; {len(rows):,} train images keep their labels":
+            print(f"Data: {line}")
+        print(f"Results: {self.path}")
         return dataset, labelled
 
     def restore(self, training):
@@ -213,7 +205,6 @@ class RunFolder:
 
     def save(self, training):
         """Write the run's files, the state after the history and before run.json, which is written from it."""
-        self.check_still_there()
         if self.history:
             write_csv(self.path / "history.csv", self.history)
             save_training_curves(self.history, self.path / "training_curves.png")
@@ -262,8 +253,3 @@ def this_computer():
     device = set_up_device()
     print(f"Device: {device}")
     return {"versions": versions(), "device": device}
-
-
-def count(images):
-    """How many images there are, in words."""
-    return "no" if images is None else f"{len(images):,}"

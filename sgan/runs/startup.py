@@ -18,18 +18,14 @@ def begin_script():
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `run_command` takes over
     if sys.stderr is None:  # closed: the next file that is opened would get its number, and TensorFlow's lines
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    settings = os.path.expanduser(os.path.join(os.environ.get("KERAS_HOME", "~/.keras"), "keras.json"))
     try:
-        if os.path.exists(settings) and not os.path.isfile(settings):
-            raise ValueError("it is no file")
         with quiet_stderr():
             import keras
             import tensorflow as tf
 
             tf.config.list_physical_devices("GPU")  # looks for GPUs, which is when TensorFlow complains about them
-    except (AttributeError, ImportError, OSError, RecursionError, TypeError, ValueError) as error:
-        if isinstance(error, ImportError) and "NNX" not in str(error):  # a package is missing or broken
-            raise
+    except (AttributeError, OSError, RecursionError, TypeError, ValueError) as error:
+        settings = os.path.expanduser(os.path.join(os.environ.get("KERAS_HOME", "~/.keras"), "keras.json"))
         print(f"Keras cannot be imported: {error}; look at its settings, {settings}", file=sys.stderr)
         sys.exit(2)
     for name in "absl", "tensorflow":  # of HDF5 as an old format; of many functions compiled, as by ten trainings

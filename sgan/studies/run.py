@@ -126,7 +126,7 @@ def recipe(run):
     """Number and settings of the tuned SGAN's recipe, as runs of different recipes must not be averaged; or None."""
     if run.preset != "tuned":
         return None
-    of_the_run = {"epochs", "steps_per_epoch", "out", "print_every", "tensorboard", "images",
+    of_the_run = {"epochs", "steps_per_epoch", "out", "images",
                   *(each.name for each in (*fields(Run), *fields(DataSettings)))}
     settings = {name: value for name, value in asdict(tuned_settings(run)).items() if name not in of_the_run}
     return {"recipe": RECIPE, **settings, **AUGMENTATION}
