@@ -11,6 +11,5 @@
     figures.py           and figures
     published.py         what others have published, to stand beside it
     own_data.py          whether unlabelled images help on your own data: python -m sgan.studies.own_data --data mine
-    development.py       data made of others, to develop a recipe on or with rare classes: python -m
-                         sgan.studies.development FILE.npz
+    development.py       images to develop a recipe on: python -m sgan.studies.development FILE.npz
 """
