@@ -41,7 +41,7 @@ def test_batches_and_optimizers_are_the_tutorials_and_the_articles(sgan_class, s
         assert float(optimizer.learning_rate) == pytest.approx(rate) and optimizer.beta_1 == beta_1
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_moving_statistics_follow_the_real_images_only(compiled):
     """Labelled and unlabelled images move the discriminator's, by their batch statistics; generated ones and the
     generator's update leave them. The generator's own move in its update only."""

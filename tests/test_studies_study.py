@@ -1,10 +1,7 @@
 """sgan/studies/study.py: lists of runs, what is made of them, the command; and the committed tables."""
 
-import os
+import shlex
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +10,7 @@ from helpers import hand_made
 
 from sgan.data.dataset import MNIST_FINGERPRINT
 from sgan.runs.command import InputError
+from sgan.studies import run as one_run
 from sgan.studies import study
 from sgan.studies.results import read_results, write_result
 
@@ -120,17 +118,15 @@ def test_a_study_makes_what_is_missing_or_has_failed(tmp_path, making, capsys):
 
 
 @pytest.mark.slow
-def test_listed_commands_run_and_the_study_then_finds_them_done(small_digits, tmp_path):
-    """As a job array would have it: every line of --list, then --table; the study makes the same by itself."""
+def test_listed_commands_run_and_the_study_then_finds_them_done(small_digits, tmp_path, capsys):
+    """As a job array would have it; the study makes the other run in a process of its own."""
     options = ["supervised-only", "--labels", "20", "--splits", "1", "--steps", "3", "--data", str(small_digits),
                "--results", str(tmp_path)]
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-
-    def output(command):
-        return subprocess.run(command, cwd=ROOT, env=environment, shell=True, text=True, capture_output=True,
-                              check=True, timeout=200).stdout
-
-    line, _ = output(f"python -m sgan.studies {' '.join(options)} --list").splitlines()
-    assert line.startswith("python -m sgan.studies.run ") and "written to " in output(line)
+    study.main([*options, "--list"])
+    *command, _ = capsys.readouterr().out.splitlines()
+    python, module, name, *arguments = shlex.split(*command)
+    assert [python, module, name] == ["python", "-m", "sgan.studies.run"]
+    one_run.main(arguments)
     study.main(options)
+    assert "2 runs, 1 of them done already" in capsys.readouterr().out
     assert "2 of 2 runs, 0 failed" in (tmp_path / "supervised-only-small.md").read_text()

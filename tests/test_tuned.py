@@ -250,13 +250,12 @@ def test_colour_images_of_any_size_without_a_test_set(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_study_trains_the_same_as_the_script(small_digits, tmp_path):
-    common = ["--data", str(small_digits), "--labels", "20", "--seed", "3", "--label-seed", "4"]
-    main([*common, "--epochs", "1", "--steps-per-epoch", "3", "--out", str(tmp_path / "script")])
-    one_run.main([*common, "--preset", "tuned", "--steps", "3", "--results", str(tmp_path),
-                  "--keep", str(tmp_path / "study")])
-    ours, theirs = (keras.models.load_model(tmp_path / each / "c_model_0003.h5") for each in ("study", "script"))
-    for a, b in zip(ours.weights, theirs.weights):
+def test_the_study_trains_the_same_as_the_script(small_digits, small_dataset, tmp_path):
+    main(["--data", str(small_digits), "--labels", "20", "--seed", "3", "--label-seed", "4", "--epochs", "1",
+          "--steps-per-epoch", "3", "--out", str(tmp_path)])
+    _, ours = one_run.make_run(one_run.Run(preset="tuned", labels=20, seed=3, label_seed=4, steps=3), small_dataset)
+    theirs = keras.models.load_model(tmp_path / "c_model_0003.h5")
+    for a, b in zip(ours.c_model.weights, theirs.weights, strict=True):
         np.testing.assert_array_equal(a, b, err_msg=a.path)
 
 

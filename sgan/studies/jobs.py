@@ -1,10 +1,8 @@
 """The runs of a study side by side, each in a process of its own."""
 
 import os
-import signal
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -34,15 +32,13 @@ def make_side_by_side(runs, results, jobs):
     Raises InputError if a run is impossible, and KeyboardInterrupt at Ctrl-C; no process is left then.
     """
     logs, variables = Path(results) / "new" / "logs", environment(jobs)
-    processes, stopped = [], threading.Event()
+    processes = []
 
     def make(run):
         with open(logs / f"{run.name}.log", "w") as log:
             process = subprocess.Popen([sys.executable, *command(run, results)[1:]], env=variables,
                                        stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         processes.append(process)
-        if stopped.is_set():
-            process.terminate()
         return run, process.wait()
 
     logs.mkdir(parents=True, exist_ok=True)
@@ -54,12 +50,9 @@ def make_side_by_side(runs, results, jobs):
             printed = (logs / f"{run.name}.log").read_text(errors="replace").strip().splitlines() or ["nothing printed"]
             if status == 2:
                 raise InputError(f"{run.name}: {printed[-1]}")
-            if status in (130, -signal.SIGINT):
-                raise KeyboardInterrupt
             failed = f"FAILED, status {status}: " if status else ""
             print(f"{number} of {len(runs)}  {run.name}: {failed}{printed[-1]}", flush=True)
     finally:  # an error or Ctrl-C, or all are done: end the others, which leave no half-written file
-        stopped.set()
         pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.terminate()

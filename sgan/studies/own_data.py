@@ -29,7 +29,7 @@ from sgan.data.dataset import DataSettings, default_labels
 from sgan.models.evaluation import predict_classes
 from sgan.runs.command import InputError, printable, run_command
 from sgan.runs.device import set_up_device
-from sgan.runs.fit import fit, in_words
+from sgan.runs.fit import TimeLeft, fit, in_words
 from sgan.runs.options import ArgumentParser, add_options, option
 from sgan.tuned import TunedSettings, TunedSGAN, ingredients_of
 from sgan_mnist import select_supervised_samples
@@ -99,7 +99,7 @@ def train_and_predict(tuned, dataset, rows, held_out):
     labelled = dataset.train_images[training_rows], dataset.train_labels[training_rows]
     fold = dataset.set_apart(training_rows, held_out)
     training = TunedSGAN(tuned, labelled, fold.train_images, dataset.n_classes, steps)
-    fit(training, steps)
+    fit(training, steps, callbacks=[TimeLeft()])
     predicted = predict_classes(training.c_model, dataset.train_images, held_out)
     keras.backend.clear_session()
     return predicted

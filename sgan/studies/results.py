@@ -42,9 +42,8 @@ def run_id(settings, recipe, fingerprint):
 
 
 def describe_rows(rows):
-    """Number and hash of row numbers, for a run's `labelled_images`."""
-    rows = [int(row) for row in rows]
-    return {"number": len(rows), "sha256": hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]}
+    """Number and hash of row numbers, (n,) integers, for a run's `labelled_images`."""
+    return {"number": len(rows), "sha256": hashlib.sha256(json.dumps(rows.tolist()).encode()).hexdigest()[:16]}
 
 
 def write_result(results, result):
@@ -56,20 +55,16 @@ def write_result(results, result):
 
 
 def read_results(results):
-    """All runs of a folder of results, {id: run}; of a run that failed, its latest try.
+    """All runs of a folder of results, {id: run}; of one that is there twice, the later.
 
     Raises:
-        InputError: a line is something else, or of a run that is there already.
+        InputError: a line is something else.
     """
     found = {}
     for path in (*sorted(Path(results).glob("runs/*.jsonl")), *sorted(Path(results).glob("new/*.json"))):
         text = regular_file(path).read_text(encoding="utf-8", errors="replace")
         for number, line in enumerate(text.splitlines(), start=1):
-            place = f"{path}, line {number}"
-            result = parse_result(line, place)
-            earlier = found.get(result["id"])
-            if earlier and not earlier["error"]:
-                raise InputError(f"{place}: the run {result['name']} is there twice; delete one")
+            result = parse_result(line, place=f"{path}, line {number}")
             found[result["id"]] = result
     return found
 
@@ -79,13 +74,9 @@ def parse_result(line, place):
     try:
         result = json.loads(line)
         intact = result["id"] == run_id(result["settings"], result["recipe"], result["data"]["fingerprint"])
-        texts = result["name"], result["data"]["name"], result["error"] or ""
-        rows, numbers = list(result.get("history") or ()), [result["settings"]["evaluate_every"]]
-        if not result["error"]:
-            intact = intact and result["final"] == rows[-1]
-            numbers += [result[name] for name in ("seconds_per_step", "seconds", "weights", "unlabelled_images")]
-        numbers += [number for row in rows for number in (row["step"], row["test_accuracy"], *row.values())]
-        if intact and all(isinstance(text, str) for text in texts) and all(map(math.isfinite, numbers)):
+        rows = result["history"]
+        numbers = [number for row in rows for number in (row["step"], row["test_accuracy"], *row.values())]
+        if intact and (result["error"] or result["final"] == rows[-1]) and all(map(math.isfinite, numbers)):
             return result
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         pass

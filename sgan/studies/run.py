@@ -29,10 +29,9 @@ from sgan.data.augmentation import AUGMENTATION
 from sgan.data.dataset import DataSettings, load_real_samples
 from sgan.feature_matching import StackedFeatureMatchingSGAN
 from sgan.models.evaluation import accuracy, balanced_accuracy, predict_classes
-from sgan.models.metadata import describe_classifier
 from sgan.runs.command import InputError, run_command
 from sgan.runs.device import available_cores, set_up_device
-from sgan.runs.files import check_writable, expand, save_model
+from sgan.runs.files import check_writable, expand
 from sgan.runs.fit import fit
 from sgan.runs.options import ArgumentParser, add_options, at_least, flag, option
 from sgan.runs.run_folder import versions
@@ -81,11 +80,7 @@ class Run:
                              "--method supervised-only")
         if self.variant != "stacked" and (alone or self.preset != "tutorial") or alone and self.unlabelled:
             raise InputError("--variant: goes with --preset tutorial, and like --unlabelled with --method sgan")
-        if self.data == "auto":
-            raise InputError("--data auto: could mix two data sets in one table; name one")
         tuned_settings(self)  # which refuses what cannot be left out
-        left_out = self.without.split(",")
-        self.without = ",".join(name for name in ("nothing", *INGREDIENTS) if name in left_out)  # one name for each
         steps, evaluate_every = SUPERVISED_ONLY if alone else PRESETS[self.preset]
         self.steps, self.evaluate_every = self.steps or steps, self.evaluate_every or evaluate_every
 
@@ -240,40 +235,26 @@ def make_run(run, dataset):
 
 
 def main(argv=None):
-    """Make a run if its result is not there, or its models if --keep asks for them."""
+    """Make the run that the command line names, if its result is not there."""
     parser = ArgumentParser(prog="python -m sgan.studies.run", description=__doc__.split("\n")[0])
     add_options(parser, Run)
     parser.add_argument("--results", type=expand, default="results", metavar="FOLDER", help="(default: %(default)s)")
-    parser.add_argument("--keep", type=expand, metavar="FOLDER",
-                        help="save c_model and g_model here, without optimizer state")
     args = vars(parser.parse_args(argv))
-    results, keep = args.pop("results"), args.pop("keep")
+    results = args.pop("results")
     run = Run(**args)
     dataset = load_real_samples(run.data)
     if dataset.test_images is None:
         raise InputError(f"{run.data}: has no test set, and a run is measured on one")
     done = read_results(results).get(run.identity(dataset.fingerprint()))
-    done = done is not None and not done["error"]
-    if done and not keep:
+    if done and not done["error"]:
         print(f"done already: {run.name}, in {results}")
         return
     check_writable(results / "new")  # better known now than after the training
-    if keep:
-        check_writable(keep)
-        classifier, generator = (keep / f"{name}_{run.steps:04d}.h5" for name in ("c_model", "g_model"))
-        if classifier.exists() or generator.exists():
-            raise InputError(f"--keep {keep}: the models of such a run are there already; name another folder")
-    result, training = make_run(run, dataset)
-    if not done:  # made again for its models alone, a run does not replace its result
-        write_result(results, result)
+    result, _ = make_run(run, dataset)
+    write_result(results, result)
     if result["error"]:
         sys.exit(result["error"])
-    if keep:  # ready for `evaluate`
-        training.c_model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-        save_model(training.c_model, classifier, describe_classifier(dataset, result))
-        if run.method == "sgan":
-            save_model(training.g_model, generator)
-    print(f"written to {keep or results}: test accuracy {result['final']['test_accuracy']:.2%} after "
+    print(f"written to {results}: test accuracy {result['final']['test_accuracy']:.2%} after "
           f"{result['seconds']:.0f} s")
 
 
