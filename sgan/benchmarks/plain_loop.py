@@ -1,18 +1,9 @@
 """The tutorial's loop in plain `train_on_batch` and `predict` calls: one step of it, and the models that it needs.
 
-tests/test_sgan_mnist.py holds `SGAN.update` against it, and train_step.py times it. As a process of its own,
-`python -m sgan.benchmarks.plain_loop`, it has TensorFlow's default convolutions, makes one step for each line on
-standard input, and answers with a line.
+tests/test_sgan_mnist.py holds `SGAN.update` against it, and train_step.py times it.
 """
 
-import os
-import sys
-
-import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
-
-if __name__ == "__main__":
-    del os.environ["TF_ENABLE_ONEDNN_OPTS"]
-    sgan.begin_script()
+import sgan  # noqa: F401  before Keras: it chooses the backend and TensorFlow's CPU kernels
 
 import keras
 import numpy as np
@@ -56,10 +47,3 @@ def plain_step(models, labelled_images, labels, unlabelled_images, fake_noise, g
     g_loss = gan_model.train_on_batch(gan_noise, np.ones((len(gan_noise), 1)))
     return {"c_loss": c_loss, "c_accuracy": c_accuracy, "d_loss_real": d_loss_real, "d_loss_fake": d_loss_fake,
             "g_loss": g_loss}
-
-
-if __name__ == "__main__":
-    models, batches = compiled_models(), random_batches()
-    for _ in sys.stdin:
-        plain_step(models, *batches)
-        print("done", flush=True)
