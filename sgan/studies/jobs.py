@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -32,13 +33,15 @@ def make_side_by_side(runs, results, jobs):
     Raises InputError if a run is impossible, and KeyboardInterrupt at Ctrl-C; no process is left then.
     """
     logs, variables = Path(results) / "new" / "logs", environment(jobs)
-    processes = []
+    processes, stopped = [], threading.Event()
 
     def make(run):
         with open(logs / f"{run.name}.log", "w") as log:
             process = subprocess.Popen([sys.executable, *command(run, results)[1:]], env=variables,
                                        stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         processes.append(process)
+        if stopped.is_set():
+            process.terminate()
         return run, process.wait()
 
     logs.mkdir(parents=True, exist_ok=True)
@@ -53,6 +56,7 @@ def make_side_by_side(runs, results, jobs):
             failed = f"FAILED, status {status}: " if status else ""
             print(f"{number} of {len(runs)}  {run.name}: {failed}{printed[-1]}", flush=True)
     finally:  # an error or Ctrl-C, or all are done: end the others, which leave no half-written file
+        stopped.set()
         pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.terminate()

@@ -97,7 +97,7 @@ def train_and_predict(tuned, dataset, rows, held_out):
     steps = tuned.epochs * tuned.steps_per_epoch
     training_rows = np.setdiff1d(rows, held_out)
     labelled = dataset.train_images[training_rows], dataset.train_labels[training_rows]
-    fold = dataset.set_apart(training_rows, held_out)
+    fold = dataset.set_apart(held_out)
     training = TunedSGAN(tuned, labelled, fold.train_images, dataset.n_classes, steps)
     fit(training, steps, callbacks=[TimeLeft()])
     predicted = predict_classes(training.c_model, dataset.train_images, held_out)
