@@ -37,11 +37,6 @@ def predict(model, images):
     return model(images, training=False).numpy()
 
 
-def only_in(model, other):
-    """The weights of `model` that are not, as objects, weights of `other`."""
-    return [weight for weight in model.weights if not any(weight is w for w in other.weights)]
-
-
 def test_numbers_of_weights_are_those_of_the_layers(variants):
     """All, those of the one head and those of the other: what is counted once in all, the heads share."""
     heads = [variant.heads.values() for variant in variants]
@@ -72,7 +67,7 @@ def test_other_image_shapes_and_numbers_of_classes():
 @pytest.mark.parametrize("updated, other", [("real", "class"), ("class", "real")])
 def test_an_update_through_one_head_changes_the_other(variants, number, updated, other):
     heads = variants[number].heads
-    others_own = only_in(heads[other], heads[updated])
+    others_own = [weight for weight in heads[other].weights if not any(weight is w for w in heads[updated].weights)]
     moved_before, own_before = values(heads[updated].weights), values(others_own)
     assert dv.change_of_other_head(heads, updated) > 1e-6
     assert not any(map(np.array_equal, values(heads[updated].weights), moved_before))
