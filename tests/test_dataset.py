@@ -15,7 +15,7 @@ from PIL import Image
 
 from sgan.data import mnist
 from sgan.data.dataset import (
-    MNIST_FINGERPRINT, DataSettings, Dataset, default_labels, load_real_samples, split_validation, synthetic_digits
+    MNIST_FINGERPRINT, DataSettings, Dataset, load_real_samples, split_validation, synthetic_digits
 )
 from sgan.runs.command import InputError
 from sgan.runs.options import ArgumentParser, add_options
@@ -64,16 +64,6 @@ def test_a_folder_is_read_as_the_options_say(tmp_path):
     assert settings.load().train_images.shape == (2, 8, 16, 1)
     with pytest.raises(InputError, match="--image-size and --grey are for folders of pictures; synthetic is none"):
         DataSettings(data="synthetic", grey=True).load()
-
-
-def test_default_labels(tmp_path, monkeypatch):
-    images = np.zeros((4, 8, 8, 1), np.uint8)
-    (tmp_path / "mnist").mkdir()
-    monkeypatch.chdir(tmp_path)
-    assert default_labels(Dataset("mnist", images, np.array([0, 1, 0, 1]))) == 100
-    assert default_labels(Dataset("some.npz", images, np.array([0, 1, 0, 1]))) == 100
-    assert default_labels(Dataset("some.npz", images, np.array([0, 1, -1, 1]))) == "all"
-    assert default_labels(Dataset(str(tmp_path), images, np.array([0, 1, 0, 1]))) == "all"
 
 
 @pytest.mark.parametrize("source, words", [("none/x.npz", "no such file: none/x.npz"), ("", "an empty path"),
@@ -159,9 +149,11 @@ def test_a_cached_file_with_another_hash_is_left_alone(network, digits_file):
     assert load_real_samples(str(cached)).n_classes == 10
 
 
-def test_where_nothing_can_be_written_the_cache_is_keras_other_one(monkeypatch):
+def test_where_nothing_can_be_written_the_cache_is_keras_other_one(network, monkeypatch):
+    network(Exception(DEAD_NETWORK))
     monkeypatch.setenv("KERAS_HOME", "~nobody_of_this_name/keras")
-    assert str(mnist.cached_mnist()) == "/tmp/.keras/datasets/mnist.npz"
+    with pytest.raises(InputError, match="into /tmp/.keras/datasets "):
+        load_real_samples("mnist")
 
 
 def test_a_pipe_in_the_cache_is_not_waited_for(network):

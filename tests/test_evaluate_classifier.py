@@ -110,7 +110,7 @@ def test_a_folder_is_measured_at_the_models_size_each_class_by_its_name(tmp_path
     assert [line.split()[0] for line in output.splitlines() if line.endswith("100.00%")] == list(names)
     (tmp_path / "set" / names[0]).rename(tmp_path / "set" / "white")
     message = refusal(main, path, "--data", tmp_path / "set")
-    assert f"only the model has {names[0]}" in message and "has white" in message
+    assert f"has the classes {', '.join(names)}, and " in message and "white" in message
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ def test_a_record_that_does_not_say_which_data_is_named(tmp_path, content):
 @pytest.mark.parametrize("how, words", [
     ({"in_shape": (32, 32, 1)}, "takes images of (32, 32, 1)"),
     ({"in_shape": (28, 28, 3)}, "takes images of (28, 28, 3)"),
-    ({"n_outputs": 26}, "has other classes"), ({"n_outputs": 5}, "has other classes"),
+    ({"n_outputs": 26}, "has the classes 0, 1, 2, ..., 25, and"), ({"n_outputs": 2}, "has the classes 0, 1, and"),
 ])
 def test_models_of_other_images_or_classes_are_refused(digits_file, tmp_path, how, words):
     save_model(small_classifier(**how), tmp_path / "c_model.h5")

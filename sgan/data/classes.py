@@ -72,9 +72,8 @@ def match_classes(model, outputs, data, classes):
         InputError: they do not have the same classes.
     """
     ours, theirs = [compared(name) for name in outputs], [compared(name) for name in classes]
-    differences = (("the model", Counter(ours) - Counter(theirs)), (data, Counter(theirs) - Counter(ours)))
-    words = ", and ".join(f"only {owner} has {listed(names.elements())}" for owner, names in differences if names)
-    if words:
-        raise InputError(f"{model}: has other classes than {data}: {words}. They are matched by their names, not by "
-                         "their order: give the data the model's names, as folders or strings in y_train")
+    if sorted(ours) != sorted(theirs):
+        raise InputError(f"{model}: has the classes {listed(outputs)}, and {data} has {listed(classes)}. They are "
+                         "matched by name, not by order: give the data the model's names, as folders or strings in "
+                         "y_train")
     return np.array([ours.index(name) for name in theirs])

@@ -24,12 +24,11 @@ SMALLEST = 40  # and a digit that is then smaller than this is cut out of the pi
 BLUR = 0.004  # radius, in units of the picture's longer side: takes away noise and the lines of ruled paper
 WINDOW = 0.38  # width of the opening's window, in units of the picture's mean side: wider strokes are not found
 BLACK = 40  # grey levels added to the background before contrast is divided by it: dark backgrounds are mostly noise
-LEAST_CONTRAST = 0.05  # of the background: fainter marks are not strokes,
-LEAST_SIGNAL = 8  # nor are those within so many standard deviations of the noise
+MIN_CONTRAST = 0.05  # of the background: fainter marks are not strokes
 THRESHOLD = 0.4  # of the strongest foreground: where strokes end
-SHARP = 0.8  # least share of a digit's outline where foreground turns into background within 1 % of the picture
+MIN_SHARP = 0.8  # smallest share of a digit's outline where foreground turns into background within 1 % of the picture
 EXTENT = 20 / 28  # the longer side of MNIST's digits, in units of the image's
-THINNEST = 1.5  # least width of strokes, in MNIST's pixels: thinner ones are made wider
+THINNEST = 1.5  # smallest width of strokes, in MNIST's pixels: thinner ones are made wider
 
 
 class NoDigit(ValueError):
@@ -65,7 +64,14 @@ def read_digit(picture, size=28, invert=None, extent=EXTENT):
     factor = -(-max(picture.shape) // LONGEST)
     if min(picture.shape) < 8 * factor:
         raise NoDigit("too small, or a strip: no ink found")
-    strokes, mask = find_digit(np.asarray(Image.fromarray(picture).reduce(factor)), invert)
+    small = Image.fromarray(picture).reduce(factor)
+    smooth = np.asarray(small.filter(ImageFilter.BoxBlur(BLUR * max(small.size))))
+    found = [*filter(None, (find_strokes(smooth, dark) for dark in (True, False) if invert in (None, dark)))]
+    if not found:
+        raise NoDigit("no ink found")
+    # A sharp outline counts more than size.
+    strokes = max(found, key=lambda each: longer_side(each.component) * sharpness(each.component, each)**6)
+    mask = all_of_digit(strokes)
     top, bottom, left, right = bounding_box(mask)
     long = max(bottom - top, right - left)
     if factor > 1 and long < SMALLEST:
@@ -129,18 +135,6 @@ def stroke_width(mask):
 # Finding the strokes
 
 
-def find_digit(picture, invert):
-    """The Strokes in a picture uint8 (H, W), and a mask (H, W) of all that belongs to the digit. May raise NoDigit."""
-    smooth = np.asarray(Image.fromarray(picture).filter(ImageFilter.BoxBlur(BLUR * max(picture.shape))))
-    found = [find_strokes(smooth, dark) for dark in (True, False) if invert in (None, dark)]
-    found = [strokes for strokes in found if strokes]
-    if not found:
-        raise NoDigit("no ink found")
-    # A sharp outline counts more than size.
-    strokes = max(found, key=lambda each: longer_side(each.component) * sharpness(each.component, each)**6)
-    return strokes, all_of_digit(strokes)
-
-
 def find_strokes(picture, dark):
     """The Strokes of one polarity in a picture uint8 (H, W), None where there are none."""
     picture = 255 - picture if dark else picture
@@ -150,12 +144,10 @@ def find_strokes(picture, dark):
     contrast = (picture - background).astype("float32")
     brightness = (255 - background if dark else background).astype("float32")
     foreground = contrast / (brightness + BLACK)
-    step = max(1, round(0.02 * max(picture.shape)))
-    noise = 1.05 * np.median(np.abs(foreground[step:] - foreground[:-step]))  # the standard deviation
     remaining = foreground.copy()
     for _ in range(12):  # the strongest first
         level = remaining.max()
-        if level < max(LEAST_CONTRAST, LEAST_SIGNAL * noise):
+        if level < MIN_CONTRAST:
             break
         mask = remaining > THRESHOLD * level
         numbers = connected_components(mask)
@@ -174,17 +166,14 @@ def may_be_digit(component, strokes):
     short, long = sorted((bottom - top, right - left))
     if long < max(4, 0.02 * max(height, width)):  # a speck
         return False
-    if short > 0.4 * long and np.count_nonzero(component) > 0.77 * short * long:  # a blob, the sheet
-        return False
-    if top == 0 or left == 0 or bottom == height or right == width:  # the sheet's edge, ruled lines, a cropped stroke,
-        if (long < 0.6 * max(height, width) or short < 0.15 * min(height, width)  # unless it fills the picture
-                or stroke_width(component) < 0.03 * long):
-            return False
+    at_border = top == 0 or left == 0 or bottom == height or right == width
+    if at_border and (long < 0.6 * max(height, width) or short < 0.15 * min(height, width)):
+        return False  # a cropped stroke, a ruled line, the sheet's edge
     middle = tuple(slice((3 * start + end) // 4, (start + 3 * end) // 4)
                    for start, end in ((top, bottom), (left, right)))
     if not component[middle].any() and np.count_nonzero(strokes.mask[middle]) > 0.1 * np.count_nonzero(component):
         return False  # a frame around other strokes
-    return sharpness(component, strokes) > SHARP
+    return sharpness(component, strokes) > MIN_SHARP
 
 
 def sharpness(component, strokes):
@@ -206,7 +195,7 @@ def all_of_digit(strokes):
     extent, width = longer_side(digit), stroke_width(digit)
     numbers = connected_components(strokes.mask & ~digit)
     areas = np.bincount(numbers[numbers > 0])
-    for number in sorted(np.flatnonzero(areas >= 0.02 * area), key=lambda each: -areas[each]):
+    for number in np.flatnonzero(areas >= 0.02 * area):
         component = numbers == number
         (top, bottom, left, right), box = bounding_box(digit), bounding_box(component)
         far = not dilate(digit, round(0.3 * extent))[component].any()

@@ -40,7 +40,7 @@ def read_folder(path, size=None, channels=None):
         K strings; notes, lines to print.
 
     Raises:
-        InputError: the folder has another form, or holds no class.
+        InputError: the folder has another form, or no readable picture.
     """
     train, test = find_sets(path)
     files = list_files(train, train)
@@ -99,20 +99,17 @@ def list_files(folder, train):
         raise InputError(f"{folder}: has no folders of classes; pictures without a label go to {train / 'unlabelled'}, "
                          "or are classified with evaluate_classifier.py --predict")
     leave_out(folder, loose)
-    classes, unlabelled = {}, []
+    files_of = {NO_LABEL: []}
     for sub_folder in folders:
+        name = NO_LABEL if sub_folder.name.lower() in ("unlabelled", "unlabeled") else sub_folder.name
+        if name == sub_folder.name and (may_mean_no_label(name) or name.lower().startswith("unlabel")):
+            raise InputError(f"{sub_folder}: may be a class or hold pictures without a label; rename it, to "
+                             "'unlabelled' if it does")
         deeper, files = visible(sub_folder)
         if deeper or not files:
             raise InputError(f"{deeper[0]}: a folder inside a class" if deeper else f"{sub_folder}: has no pictures")
-        if sub_folder.name.lower() in ("unlabelled", "unlabeled"):
-            unlabelled += files
-        elif may_mean_no_label(sub_folder.name) or sub_folder.name.lower().startswith("unlabel"):
-            raise InputError(f"{sub_folder}: may be a class or hold pictures without a label; rename it, to "
-                             "'unlabelled' if it does")
-        else:
-            classes[sub_folder.name] = files
-    labelled = [(file, name) for name in sort_classes(classes) for file in classes[name]]
-    return labelled + [(file, NO_LABEL) for file in unlabelled]
+        files_of[name] = files_of.get(name, []) + files
+    return [(file, name) for name in [*sort_classes({*files_of} - {NO_LABEL}), NO_LABEL] for file in files_of[name]]
 
 
 # --------------------------------------------------------------------------------------------------------------

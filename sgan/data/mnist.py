@@ -19,7 +19,10 @@ MAX_SILENCE = 15  # seconds: a download that brings nothing for so long is given
 
 def read_mnist():
     """MNIST as `npz.read_npz` reads it. Raises InputError if it is neither in Keras' cache nor to be had."""
-    cached = cached_mnist()
+    home = expand(os.environ.get("KERAS_HOME", "~/.keras"))
+    if not os.access(home, os.W_OK) and not (home / "datasets" / "mnist.npz").exists():
+        home = Path("/tmp/.keras")  # by the rule of keras.utils.get_file
+    cached = home / "datasets" / "mnist.npz"
     try:
         if not cached.exists():
             download_mnist(cached)
@@ -31,14 +34,6 @@ def read_mnist():
         raise InputError(f"{cached} is not the file that Keras downloads (its hash differs); it is left alone: use it "
                          f"with --data {cached}, or move it away to download MNIST afresh")
     return read_npz(cached)
-
-
-def cached_mnist():
-    """Where Keras keeps its mnist.npz, by the rule of keras.utils.get_file, whether it is there or not."""
-    home = expand(os.environ.get("KERAS_HOME", "~/.keras"))
-    if not os.access(home, os.W_OK) and not (home / "datasets" / "mnist.npz").exists():
-        home = Path("/tmp/.keras")
-    return home / "datasets" / "mnist.npz"
 
 
 def download_mnist(target):

@@ -27,12 +27,10 @@ def open_picture(path):
     try:
         with Image.open(path, formats=[kind for kind in FORMATS if kind in Image.OPEN]) as file:
             if file.format != "MPO" and getattr(file, "is_animated", False):  # in MPO, cameras store a small copy, too
-                raise ValueError("it holds several pictures: save them one by one")
+                raise ValueError("it holds several pictures")
             return to_8_bits(ImageOps.exif_transpose(file))
     except Exception as error:  # Pillow's many decoders raise many kinds
-        unknown = isinstance(error, Image.UnidentifiedImageError)
-        reason = "it is empty, or HEIC or the like: save it as JPEG or PNG" if unknown else first_line(error)
-        raise InputError(f"{path}: cannot be read as a picture ({reason})") from None
+        raise InputError(f"{path}: cannot be read as a picture; save it as JPEG or PNG ({first_line(error)})") from None
 
 
 def to_8_bits(picture):
