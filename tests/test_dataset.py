@@ -202,6 +202,7 @@ def test_validation_takes_its_share_of_each_class():
     assert np.bincount(LABELS[validation]).tolist() == [2] * 10
     again, other = (split_validation(rows, LABELLED, 0.2, seed)[1] for seed in (0, 1))
     assert np.array_equal(again, validation) and not np.array_equal(other, validation)
+    assert split_validation(rows, LABELLED, 0.0, seed=0)[0] is rows
     assert validation[:10].tolist() == [56, 59, 61, 69, 70, 71, 79, 84, 87, 90]
 
 
@@ -209,15 +210,3 @@ def test_validation_takes_its_share_of_each_class():
 def test_at_least_one_and_never_all_of_a_class(share, count):
     rows = np.concatenate([np.flatnonzero(LABELS == k)[:5] for k in (0, 3)])
     assert np.bincount(LABELS[split_validation(np.sort(rows), LABELLED, share, 0)[1]]).tolist() == [count, 0, 0, count]
-
-
-def test_a_class_of_one_labelled_image_is_refused():
-    rows = np.array([1, 2, 13])
-    with pytest.raises(InputError, match="--validation-split 0.2: class cat has only one labelled image"):
-        split_validation(rows, LABELLED, 0.2, 0)
-
-
-def test_no_validation_draws_no_random_number(monkeypatch):
-    monkeypatch.setattr(np.random, "default_rng", None)
-    train, validation = split_validation(np.array([1, 2, 13]), LABELLED, 0.0, 0)
-    assert train.tolist() == [1, 2, 13] and len(validation) == 0

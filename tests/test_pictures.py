@@ -86,8 +86,6 @@ def test_scaling_keeps_proportions_and_continues_the_border(tmp_path):
     assert (seen[6:22, 12:16] == 250).all() and seen[14, 9] == 50
     assert read(save(tmp_path / "thread.png", np.full((2000, 3), 9, "uint8"))).min() == 9
     assert read(save(tmp_path / "dot.png", np.full((1, 1), 9, "uint8"))).max() == 9
-    colours = np.zeros((20, 40, 3), "uint8") + np.uint8([1, 2, 3])
-    assert (read(save(tmp_path / "c.png", colours), (16, 16, 3)) == [1, 2, 3]).all()
 
 
 # --------------------------------------------------------------------------------------------------------------
