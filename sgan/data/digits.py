@@ -222,9 +222,8 @@ def as_mnist(foreground, mask, size, extent):
     full = np.quantile(foreground[mask], 0.75)
     ink = np.where(dilate(mask, max(1, round(width / 2))), foreground, 0).clip(0, full)
     mask = ink > 0.25 * full
-    missing = round((THINNEST * longer_side(mask) / 20 - width) / 2)
-    if missing > 0:
-        ink, mask = (dilate(np.pad(each, missing), missing) for each in (ink, mask))
+    missing = max(0, round((THINNEST * longer_side(mask) / 20 - width) / 2))
+    ink, mask = (dilate(np.pad(each, missing), missing) for each in (ink, mask))
     top, bottom, left, right = bounding_box(mask)
     scale = size * extent / longer_side(mask)
     height, width = (max(1, round(scale * length)) for length in (bottom - top, right - left))

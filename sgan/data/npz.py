@@ -55,8 +55,6 @@ def read_arrays(path):
         with np.load(path, allow_pickle=False) as file:
             others = sorted(set(file) - set(KEYS))
             arrays = {key: np.asarray(file[key]) for key in KEYS if key in file}
-    except MemoryError:
-        raise
     except Exception as error:  # zipfile, zlib and NumPy raise a dozen kinds
         raise InputError(f"{path}: is not a readable .npz file of plain arrays ({first_line(error)}); unpack an "
                          "archive of pictures") from None
