@@ -122,7 +122,7 @@ def save_confusion(confusion, names, title, path):
 
 
 def parse_arguments(argv):
-    """The options, checked against each other; InputError where they do not go together."""
+    """The options, checked against each other; InputError if they do not go together."""
     parser = ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("model", nargs="?", type=expand, metavar="MODEL",
                         help=f"a classifier, c_model_*.h5 (default: the newest of {RUN_FOLDER})")

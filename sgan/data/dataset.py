@@ -53,7 +53,7 @@ class DataSettings:
                                "folder of pictures whose sub-folders are the classes and 'unlabelled', or a file like "
                                "Keras' mnist.npz, where the label -1 means 'no label'")
     labels: int | str | None = option(None, "labelled images, the same number of each class, or all (default: 100; all "
-                                            "for a folder and where the data hold images without a label)",
+                                            "for a folder and for data that hold images without a label)",
                                       type=number_or_all, metavar="NUMBER|all")
     label_seed: int = option(0, "seed of the label split: which images keep their labels, which of them validate",
                              min=0)
@@ -82,7 +82,7 @@ class Dataset(NamedTuple):
     name: str  # "mnist", "synthetic" or the path of the folder or .npz file
     train_images: np.ndarray
     train_labels: np.ndarray
-    test_images: np.ndarray | None = None  # None, both, where there is no test set
+    test_images: np.ndarray | None = None  # None, both, if there is no test set
     test_labels: np.ndarray | None = None
     warning: str = ""  # what "auto" has to say when these are not the digits that the user hoped for
     class_names: tuple = ()  # K strings: "0" to "K-1", or the names that the data give
@@ -138,7 +138,7 @@ def is_folder(source):
 def load_real_samples(source="auto", image_size=None, channels=None):
     """Load a Dataset.
 
-    "auto" is MNIST where Keras' cache has it or the download works. Otherwise it is the synthetic digits, and
+    "auto" is MNIST if Keras' cache has it or the download works. Otherwise it is the synthetic digits, and
     says so in a warning on standard error, kept in the Dataset to be repeated when the run ends.
 
     Args:
@@ -182,7 +182,7 @@ def load_real_samples(source="auto", image_size=None, channels=None):
 
 
 def default_labels(dataset):
-    """--labels where none are given: 100, or "all" for a folder and for data that hold images without a label."""
+    """--labels if none are given: 100, or "all" for a folder and for data that hold images without a label."""
     return "all" if is_folder(dataset.name) or -1 in dataset.train_labels else 100
 
 

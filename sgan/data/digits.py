@@ -136,7 +136,7 @@ def stroke_width(mask):
 
 
 def find_strokes(picture, dark):
-    """The Strokes of one polarity in a picture uint8 (H, W), None where there are none."""
+    """The Strokes of one polarity in a picture uint8 (H, W), None if there are none."""
     picture = 255 - picture if dark else picture
     length = round(WINDOW * sum(picture.shape) / 2) | 1
     background = np.pad(picture, length - 1, constant_values=255)  # windows may reach out of the picture
