@@ -149,7 +149,7 @@ def test_strokes_of_a_fine_pen_become_as_wide_as_mnists():
 ], ids=["black", "white", "8x8", "paper", "uneven", "noise", "strip", "small"])
 def test_nothing_is_read_from_an_empty_page(picture):
     for invert in (None, True, False):
-        with pytest.raises(NoDigit, match="no ink found|strokes as large stand apart"):  # the latter: noise
+        with pytest.raises(NoDigit, match="no ink found"):
             read_digit(picture, invert=invert)
 
 
