@@ -73,8 +73,8 @@ def test_every_labelled_image_is_predicted_once_in_each_training(monkeypatch, ca
     monkeypatch.setattr(own_data, "train_and_predict", train_and_predict)
     names = np.array(["cat", "dog"])[np.arange(20) % 2]
     np.savez(tmp_path / "named.npz", x_train=small_dataset.train_images[:20], y_train=names)
-    main(["--data", str(tmp_path / "named.npz"), "--labels", "all", "--batch-size", "6", "--images", "other",
-          "--epochs", "3"])
+    main(["--data", str(tmp_path / "named.npz"), "--labels", "all", "--images", "other", "--epochs", "3",
+          "--seed", "7"])
     output = capsys.readouterr().out
     assert "Data: the 2 classes are cat, dog\n" in output and output.count("\nfold ") == 10
     table = [line.split() for line in output.splitlines()[-4:-1]]
@@ -82,7 +82,7 @@ def test_every_labelled_image_is_predicted_once_in_each_training(monkeypatch, ca
                      ["all", "20", "20", "right", "10", "right"]]
     assert "better with the unlabelled images (right only with the unlabelled images: 10, only without them: 0;" in (
         output.splitlines()[-1])
-    assert {(each.epochs, each.batch_size, each.images) for each, _ in trained} == {(3, 6, "other")}
+    assert {(each.epochs, each.images, each.seed) for each, _ in trained} == {(3, "other", 7)}
     for without in "nothing", "unlabelled-images":
         held_out = [held_out for tuned, held_out in trained if tuned.without == without]
         assert sorted(np.concatenate(held_out)) == [*range(20)] and len(held_out) == 5

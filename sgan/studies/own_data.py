@@ -45,7 +45,6 @@ class OwnDataSettings(DataSettings):
 
     epochs: int = option(TunedSettings.epochs, f"of {TunedSettings.steps_per_epoch} steps each, of each of the "
                                                f"{2 * FOLDS} trainings", min=1)
-    batch_size: int = option(TunedSettings.batch_size, "unlabelled images a step", min=2)
     images: str = option("auto", "what they show: see python -m sgan.tuned --help",
                          choices=("auto", "strokes", "other"))
     seed: int = option(0, "seed for weights, batches, noise and folds", min=0)
@@ -155,8 +154,8 @@ def main(argv=None):
                                  "them with their labels"):
         print(f"Data: {note}")
 
-    trainings = {name: TunedSettings(epochs=settings.epochs, batch_size=settings.batch_size, images=settings.images,
-                                     seed=settings.seed, without=without) for name, without in TRAININGS.items()}
+    trainings = {name: TunedSettings(epochs=settings.epochs, images=settings.images, seed=settings.seed,
+                                     without=without) for name, without in TRAININGS.items()}
     for name, tuned in trainings.items():
         print(f"Training {name}: ingredients {', '.join(ingredients_of(tuned, dataset.train_images))}")
     began, right = time.perf_counter(), {name: np.zeros(len(rows), bool) for name in trainings}

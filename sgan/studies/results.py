@@ -47,11 +47,10 @@ def describe_rows(rows):
 
 
 def write_result(results, result):
-    """Write a new run's result. Returns the path."""
+    """Write a new run's result."""
     path = Path(results) / "new" / f"{result['name']}-{result['id']}.json"
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(result) + "\n", encoding="utf-8")
-    return path
 
 
 def read_results(results):

@@ -135,14 +135,14 @@ def choose_rows(labels, n_classes, run):
     """Which training images are labelled and which unlabelled: two arrays of row numbers."""
     first = run.label_seed == FIRST
     labelled = select_supervised_samples(labels, run.labels, n_classes, 0 if first else run.label_seed)
-    always = labelled  # labelled images also serve as unlabelled ones
     if first:
-        share = run.labels // n_classes
-        labelled = np.sort(np.concatenate([np.flatnonzero(labels == k)[:share] for k in range(n_classes)]))
+        labelled = np.sort(np.concatenate([np.flatnonzero(labels == k)[:run.labels // n_classes]
+                                           for k in range(n_classes)]))
         always, others = labelled[:0], np.arange(run.labels, len(labels))
     else:
         others = np.setdiff1d(np.arange(len(labels)), labelled)
         others = np.random.default_rng([run.label_seed, 1]).permutation(others)
+        always = labelled  # they also serve as unlabelled ones
     n_all = len(always) + len(others)
     n = run.unlabelled or n_all
     if not len(always) <= n <= n_all:
