@@ -89,7 +89,7 @@ def on_a_table(paper):
     return np.pad(paper[25:, 40:], ((25, 0), (40, 0)), constant_values=60)
 
 
-@pytest.mark.parametrize("change", [uneven, ruled, on_a_table])
+@pytest.mark.parametrize("change", [uneven, pytest.param(ruled, marks=pytest.mark.slow), on_a_table])
 def test_background_is_removed(clean_digits, change):
     for digit in clean_digits[:3]:
         image = read_digit(draw(change(page()), digit, height=110, top=50, left=100))
@@ -149,7 +149,7 @@ def test_strokes_of_a_fine_pen_become_as_wide_as_mnists():
 ], ids=["black", "white", "8x8", "paper", "uneven", "noise", "strip", "small"])
 def test_nothing_is_read_from_an_empty_page(picture):
     for invert in (None, True, False):
-        with pytest.raises(NoDigit, match="no ink found"):
+        with pytest.raises(NoDigit, match="no ink found|strokes as large stand apart"):  # the latter: noise
             read_digit(picture, invert=invert)
 
 

@@ -24,8 +24,7 @@ SMALLEST = 40  # and a digit that is then smaller than this is cut out of the pi
 BLUR = 0.004  # radius, in units of the picture's longer side: takes away noise and the lines of ruled paper
 WINDOW = 0.38  # width of the opening's window, in units of the picture's mean side: wider strokes are not found
 BLACK = 40  # grey levels added to the background before contrast is divided by it: dark backgrounds are mostly noise
-MIN_CONTRAST = 0.05  # of the background: fainter marks are not strokes,
-MIN_SIGNAL = 8  # nor are those within so many standard deviations of the noise
+MIN_CONTRAST = 0.05  # of the background: fainter marks are not strokes
 THRESHOLD = 0.4  # of the strongest foreground: where strokes end
 MIN_SHARP = 0.8  # smallest share of a digit's outline where foreground turns into background within 1 % of the picture
 EXTENT = 20 / 28  # the longer side of MNIST's digits, in units of the image's
@@ -145,12 +144,10 @@ def find_strokes(picture, dark):
     contrast = (picture - background).astype("float32")
     brightness = (255 - background if dark else background).astype("float32")
     foreground = contrast / (brightness + BLACK)
-    step = max(1, round(0.02 * max(picture.shape)))
-    noise = 1.05 * np.median(np.abs(foreground[step:] - foreground[:-step]))  # the standard deviation
     remaining = foreground.copy()
     for _ in range(12):  # the strongest first
         level = remaining.max()
-        if level < max(MIN_CONTRAST, MIN_SIGNAL * noise):
+        if level < MIN_CONTRAST:
             break
         mask = remaining > THRESHOLD * level
         numbers = connected_components(mask)
@@ -169,12 +166,9 @@ def may_be_digit(component, strokes):
     short, long = sorted((bottom - top, right - left))
     if long < max(4, 0.02 * max(height, width)):  # a speck
         return False
-    if short > 0.4 * long and np.count_nonzero(component) > 0.77 * short * long:  # a blob, the sheet
-        return False
-    if top == 0 or left == 0 or bottom == height or right == width:  # the sheet's edge, ruled lines, a cropped stroke,
-        if (long < 0.6 * max(height, width) or short < 0.15 * min(height, width)  # unless it fills the picture
-                or stroke_width(component) < 0.03 * long):
-            return False
+    at_border = top == 0 or left == 0 or bottom == height or right == width
+    if at_border and (long < 0.6 * max(height, width) or short < 0.15 * min(height, width)):
+        return False  # a cropped stroke, a ruled line, the sheet's edge
     middle = tuple(slice((3 * start + end) // 4, (start + 3 * end) // 4)
                    for start, end in ((top, bottom), (left, right)))
     if not component[middle].any() and np.count_nonzero(strokes.mask[middle]) > 0.1 * np.count_nonzero(component):
@@ -201,7 +195,7 @@ def all_of_digit(strokes):
     extent, width = longer_side(digit), stroke_width(digit)
     numbers = connected_components(strokes.mask & ~digit)
     areas = np.bincount(numbers[numbers > 0])
-    for number in sorted(np.flatnonzero(areas >= 0.02 * area), key=lambda each: -areas[each]):
+    for number in np.flatnonzero(areas >= 0.02 * area):
         component = numbers == number
         (top, bottom, left, right), box = bounding_box(digit), bounding_box(component)
         far = not dilate(digit, round(0.3 * extent))[component].any()
