@@ -54,12 +54,13 @@ def test_accuracy_is_over_the_images_whose_label_is_known():
 
 def test_every_set_that_there_is_is_measured():
     data = Dataset("own.npz", shades(0, 0, 255, 255), np.array([0, 0, 0, -1]), class_names=("a", "b", "c"))
-    assert measure(Brightness(), data) == ({"train_accuracy": 2 / 3}, "Classifier Accuracy: 66.667% (3 train images)")
+    assert measure(Brightness(), data) == (
+        {"train_accuracy": 2 / 3}, "Classifier Accuracy: 66.667% (3 training images)")
     data = data._replace(test_images=shades(128, 0), test_labels=np.array([1, 1]),
                          validation_images=shades(0, 128, 255), validation_labels=np.array([0, 1, 1]))
     assert measure(Brightness(), data) == (
         {"train_accuracy": 2 / 3, "validation_accuracy": 2 / 3, "test_accuracy": 0.5},
-        "Classifier Accuracy: 66.667% (3 train images), 66.667% (3 validation images), 50.000% (2 test images)")
+        "Classifier Accuracy: 66.667% (3 training images), 66.667% (3 validation images), 50.000% (2 test images)")
 
 
 def test_table_shows_labels_predictions_and_right_validation_images_of_each_class():

@@ -86,7 +86,7 @@ def test_hidden_files_are_skipped_and_others_that_are_no_pictures_are_named(fold
     (["cat/0.png"], "the only class is cat; a classifier needs at least 2"), (["x/"], "x: has no pictures"),
     ([".hidden"], "has no folders of classes; pictures without a label go to {folder}/unlabelled, or are classified"),
     (["unlabelled/0.png", "cat/0.png"], "the only class is cat"), (["a/x", "b/x"], "not one of its 2 files is a"),
-    (["a/0.png", "b/"], "b: has no pictures"),
+    (["a/0.png", "b/"], "b: has no pictures"), (["a/0.png", "b/x"], "no picture of the class b can be read"),
     (["a/0.png", "b/0.png", "b/c/0.png"], "c: a folder inside a class"),
     (["a/0.png", "nan/0.png"], "nan: may be a class or hold pictures without a label"),
     (["a/0.png", "-1/0.png"], "-1: may be a class"), (["a/0.png", "unlabelled too/0.png"], "too: may be a class"),

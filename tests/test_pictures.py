@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,20 @@ def test_16_bit_files_are_scaled_by_the_bits_that_they_use(tmp_path, bits, name)
     deep = (GREY * ((2**bits - 1) / 255)).round().astype("uint16")
     expected = 255 * deep if bits == 1 else GREY
     np.testing.assert_array_equal(read(save(tmp_path / name, deep))[..., 0], expected)
+
+
+def test_12_bit_colours_which_pillow_would_make_black_are_refused(tmp_path):
+    def chunk(kind, data):
+        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+    path = tmp_path / "deep.png"
+    for factor in 257, 16:
+        rows = b"".join(b"\0" + row.tobytes() for row in np.asarray(COLOURS * np.uint16(factor), ">u2"))
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", b"\0\0\0\x10" * 2 + b"\x10\x02\0\0\0")
+                         + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+        if factor == 257:
+            np.testing.assert_array_equal(read(path, (16, 16, 3)), COLOURS)
+    assert "use only 12 of them" in refusal(open_picture, path)
 
 
 def test_kinds_of_pictures(tmp_path):

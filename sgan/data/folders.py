@@ -40,7 +40,7 @@ def read_folder(path, size=None, channels=None):
         K strings; notes, lines to print.
 
     Raises:
-        InputError: the folder has another form, or no readable picture.
+        InputError: the folder has another form, or a class without a readable picture.
     """
     train, test = find_sets(path)
     files = list_files(train, train)
@@ -50,6 +50,8 @@ def read_folder(path, size=None, channels=None):
     images, rows, notes = read_images(path, [file for file, _ in files], size, channels)
     n = np.count_nonzero(rows < n_files)  # of the training set, without those that could not be read
     names = [files[row][1] for row in rows]
+    if missing := {name for _, name in files[:n_files]} - {*names[:n], NO_LABEL}:
+        raise InputError(f"{train}: no picture of the class {listed(sorted(missing))} can be read")
     classes = sort_classes({*names[:n]} - {NO_LABEL})
     data = {"train_images": images[:n], "train_labels": number_classes(train, names[:n], classes)}
     if test:

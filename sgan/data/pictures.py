@@ -28,17 +28,20 @@ def open_picture(path):
         with Image.open(path, formats=[kind for kind in FORMATS if kind in Image.OPEN]) as file:
             if file.format != "MPO" and getattr(file, "is_animated", False):  # in MPO, cameras store a small copy, too
                 raise ValueError("it holds several pictures")
-            return to_8_bits(ImageOps.exif_transpose(file))
+            deep = any(";16" in str(tile.args) for tile in file.tile)
+            return to_8_bits(ImageOps.exif_transpose(file), deep)
     except Exception as error:  # Pillow's many decoders raise many kinds
         raise InputError(f"{path}: cannot be read as a picture; save it as JPEG or PNG ({first_line(error)})") from None
 
 
-def to_8_bits(picture):
-    """A Pillow picture with 8 bits a channel. Raises ValueError for numbers that are no 8 or 16 bits.
+def to_8_bits(picture, deep):
+    """A Pillow picture with 8 bits a channel; `deep`: its file has 16. Raises ValueError for other scales.
 
     Cameras, scanners and medical devices store 8, 10, 12 or 14 bits in 16, masks a single one: white is the largest
     value of as many bits as a grey picture uses. Pillow would cut greys off at 255; colours it divides by 256.
     """
+    if deep and picture.mode in ("RGB", "RGBA") and max(high for _, high in picture.getextrema()[:3]) < 16:
+        raise ValueError("its colours have 16 bits and use only 12 of them")
     if picture.mode[0] in "IF":
         pixels = np.asarray(picture)
         if picture.mode == "F" or pixels.min() < 0 or pixels.max() > 65535:

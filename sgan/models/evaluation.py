@@ -46,7 +46,7 @@ def measure(c_model, dataset):
     accuracies, words = {}, []
     for name, images, labels in dataset.sets():
         accuracies[f"{name}_accuracy"] = value = accuracy(c_model, images, labels)
-        words.append(f"{value:.3%} ({np.count_nonzero(labels >= 0):,} {name} images)")
+        words.append(f"{value:.3%} ({np.count_nonzero(labels >= 0):,} {name.replace('train', 'training')} images)")
     return accuracies, f"Classifier Accuracy: {', '.join(words)}"
 
 
