@@ -132,7 +132,8 @@ def parse_arguments(argv):
     parser.add_argument("--predict", nargs="+", type=expand, metavar="PICTURE",
                         help="only say what these picture files show, or all those in these folders")
     parser.add_argument("--csv", type=expand, metavar="FILE.csv",
-                        help="write what --predict finds into a table, the least confident first")
+                        help="write what --predict finds into a table, the least confident first, and draw these into "
+                             "FILE.png")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--cut-out", action="store_true",
                      help="cut one character out of each photograph (default for classifiers of MNIST's digits)")
@@ -154,6 +155,8 @@ def parse_arguments(argv):
         path = getattr(args, name)
         if path and path.suffix != suffix:
             parser.error(f"--{name} {path}: the name must end in {suffix}")
+    if args.csv and not args.csv.exists() and args.csv.with_suffix(".png").exists():
+        parser.error(f"--csv {args.csv}: would also replace {args.csv.with_suffix('.png')}; give another name")
     return args
 
 

@@ -15,6 +15,7 @@ from sgan.models import classify
 from sgan.models.classify import find_pictures
 from sgan.models.loading import load_classifier
 from sgan.models.metadata import describe_classifier
+from sgan.runs.command import InputError
 from sgan.runs.files import save_model
 
 RECORD = {"id": "5f", "data": {"fingerprint": "not MNIST"}}
@@ -100,7 +101,7 @@ def test_a_table_with_the_least_sure_first(shades, folder, tmp_path, predict):
     path = tmp_path / "new" / "classes.csv"
     status, lines, errors = predict(shades, folder, folder / "a.png", "--csv", path)
     assert (status, errors) == (0, []) and lines[1:] == [
-        f"Saved: {path}, 5 of 5 pictures, the least confident first"]
+        "predicted: dark 2, grey 2, light 1", f"Saved: {path} and .png, 5 of 5 pictures, the least confident first"]
     rows = table(path)
     assert list(rows[0]) == ["path", "class", "probability", "second_class", "second_probability"]
     probabilities = [float(row["probability"]) for row in rows]
@@ -108,7 +109,25 @@ def test_a_table_with_the_least_sure_first(shades, folder, tmp_path, predict):
     assert (rows[0]["path"], rows[0]["class"], rows[0]["second_class"]) == (
         f"{folder}/more/ü \n\x1b[31m.png", "grey", "dark")
     assert probabilities[0] + float(rows[0]["second_probability"]) == pytest.approx(1, abs=0.05)
-    assert len({row["path"] for row in rows}) == 4 and os.listdir(path.parent) == ["classes.csv"]
+    assert len({row["path"] for row in rows}) == 4 and sorted(os.listdir(path.parent)) == ["classes.csv", "classes.png"]
+
+
+def test_the_least_sure_are_drawn_with_their_predictions(shades, folder, tmp_path, predict, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(classify, "MAX_SHOWN", 2)
+    monkeypatch.setattr(classify, "save_titled_images", lambda *arguments: drawn.append(arguments))
+    predict(shades, folder, "--csv", tmp_path / "c.csv")
+    (((first, second), titles, heading, path),) = drawn
+    assert (path, heading) == (tmp_path / "c.png", "predicted: dark 1, grey 2, light 1; the least confident:")
+    assert first.shape == (8, 8, 3) and (first == 70).all() and titles[0].startswith("grey ")
+    assert titles[0] == f"grey {float(table(tmp_path / 'c.csv')[0]['probability']):.0%}" and (second != 70).any()
+
+
+def test_a_picture_of_the_user_is_not_replaced(shades, folder, tmp_path, predict):
+    (tmp_path / "mine.png").write_bytes(b"mine")
+    with pytest.raises(InputError, match="would also replace .*mine.png; give another name"):
+        predict(shades, folder, "--csv", tmp_path / "mine.csv")
+    assert (tmp_path / "mine.png").read_bytes() == b"mine"
 
 
 def test_no_cell_of_the_table_is_computed_by_a_spreadsheet_or_no_text(tmp_path, predict):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from sgan.runs.command import InputError
 from sgan.runs.files import atomic_write, check_writable, expand, first_line, regular_file, save_model, write_csv
-from sgan.runs.plots import save_image_grid, save_training_curves
+from sgan.runs.plots import save_image_grid, save_titled_images, save_training_curves
 
 no_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
 
@@ -150,3 +150,12 @@ def test_curves_show_the_accuracy_on_held_out_images_if_there_are_any(tmp_path, 
             assert picture.size == (1210, 440)
             pictures.append(picture.tobytes())
     assert pictures[0] != pictures[1]
+
+
+def test_images_are_drawn_under_their_titles(tmp_path, recwarn):
+    for n, channels in (1, 1), (9, 3):
+        save_titled_images(np.zeros((n, 8, 8, channels), "uint8"), ["$x 漢"] * n, "a heading", tmp_path / f"{n}.png")
+    with Image.open(tmp_path / "1.png") as one, Image.open(tmp_path / "9.png") as two_rows:
+        assert one.width == two_rows.width and one.height < two_rows.height
+        assert len(set(one.convert("L").tobytes())) > 10  # the letters
+    assert not [str(each.message) for each in recwarn]

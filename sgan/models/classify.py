@@ -15,6 +15,9 @@ from sgan.models.loading import read_about
 from sgan.models.metadata import MNIST_STROKES
 from sgan.runs.command import InputError, is_terminal, printable, warn, with_progress
 from sgan.runs.files import write_csv
+from sgan.runs.plots import save_titled_images
+
+MAX_SHOWN = 40  # pictures that are drawn beside a CSV file
 
 
 def find_pictures(paths):
@@ -111,7 +114,8 @@ def read_pictures(files, read, notes):
 
 
 def classify(model, names, files, read, csv_path=None):
-    """Print the class and probability of each picture file, or write all into a CSV file, the least confident first.
+    """Print the class and probability of each picture file, or write all into a CSV file, the least confident first,
+    and draw the first of them into a .png beside it.
 
     Args:
         names: of the K classes.
@@ -137,11 +141,24 @@ def classify(model, names, files, read, csv_path=None):
     for note, number in notes.items():
         warn(f"{number} of {len(rows)} pictures: {note}")
     if csv_path and rows:
-        write_csv(csv_path, sorted(table, key=lambda row: float(row["probability"])), encoding="utf-8-sig")
-        print(f"Saved: {printable(csv_path)}, {len(rows)} of {len(files)} pictures, the least confident first")
+        order = sorted(range(len(rows)), key=lambda i: float(rows[i]["probability"]))
+        write_csv(csv_path, [table[i] for i in order], encoding="utf-8-sig")
+        counts = Counter(row["class"] for row in rows)
+        heading = "predicted: " + printable(", ".join(f"{name} {counts[name]:,}" for name in names))
+        save_least_confident([rows[i] for i in order[:MAX_SHOWN]], heading, read, csv_path.with_suffix(".png"))
+        print(f"{heading}\nSaved: {printable(csv_path)} and .png, {len(rows)} of {len(files)} pictures, the least "
+              "confident first")
     elif csv_path:
         warn(f"{csv_path}: not written, as no picture could be read")
     return len(rows)
+
+
+def save_least_confident(rows, heading, read, path):
+    """Draw the pictures of some rows of `classify`, as the classifier saw them, with their predictions."""
+    pictures = dict(read_pictures([row["path"] for row in rows], read, Counter()))
+    shown = [(pictures[row["path"]], printable(f"{row['class'][:14]} {float(row['probability']):.0%}"))
+             for row in rows if row["path"] in pictures]
+    save_titled_images(*zip(*shown), f"{heading}; the least confident:", path)
 
 
 def cell(text):

@@ -1,5 +1,8 @@
 """Pictures of a run: generated images as a grid, and its curves."""
 
+import textwrap
+import warnings
+
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
@@ -7,16 +10,32 @@ from PIL import Image
 from sgan.runs.files import atomic_write
 
 
-def save_image_grid(images, path):
-    """Draw 100 images, (100, H, W, C) in [-1, 1], as ten rows of ten: RGB, or the first channel, dark on white."""
-    rows = np.concatenate(np.split(np.asarray(images), 10), axis=1)  # ten images high: (10, 10 * H, W, C)
+def save_image_grid(images, path, rows=10, ink=True):
+    """Draw n images, (n, H, W, C) in [-1, 1], in rows: RGB, or the first channel; then, if `ink`, dark on white."""
+    rows = np.concatenate(np.split(np.asarray(images), rows), axis=1)  # as many images high: (n / rows, rows * H, W, C)
     pixels = np.uint8(np.round((np.concatenate(list(rows), axis=1) + 1) * 127.5))
     if pixels.shape[-1] != 3:
-        pixels = 255 - pixels[..., 0]
+        pixels = 255 - pixels[..., 0] if ink else pixels[..., 0]
     height, width = pixels.shape[:2]
     scale = max(1, 840 // width)
     with atomic_write(path) as temporary:
         Image.fromarray(pixels).resize((scale * width, scale * height), Image.Resampling.NEAREST).save(temporary)
+
+
+def save_titled_images(images, titles, heading, path):
+    """Draw images, uint8 (n, H, W, C) with 1 or 3 channels, each under its title, eight in a row under a heading."""
+    n_rows = -(-len(images) // 8)
+    figure = Figure(figsize=(12, 1 + 1.7 * n_rows), layout="constrained")
+    figure.suptitle(textwrap.fill(heading, 150), parse_math=False)  # $ begins no formula in the name of a class
+    places = figure.subplots(n_rows, 8, squeeze=False).flat
+    for axes in places:
+        axes.axis("off")
+    for axes, image, title in zip(places, images, titles):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255)
+        axes.set_title(title, fontsize=8, parse_math=False)
+    with atomic_write(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters that the font does not have
+        figure.savefig(temporary, dpi=100)
 
 
 def save_training_curves(history, path):
