@@ -41,24 +41,28 @@ RUN_FOLDER = "runs/sgan"  # of sgan_mnist.py
 
 def newest_classifier(folder):
     """The c_model_NNNN.h5 of `folder` with the most steps. Raises InputError if there is none."""
-    paths = sorted(Path(folder).glob("c_model_[0-9]*.h5"), key=lambda path: (len(path.name), path.name))
+    paths = [path for path in Path(folder).glob("c_model_*.h5") if path.stem.removeprefix("c_model_").isdecimal()]
     if not paths:
         raise InputError(f"no c_model_*.h5 in {folder}: train one with sgan_mnist.py, or name a file")
-    return paths[-1]
+    return max(paths, key=lambda path: int(path.stem.removeprefix("c_model_")))
 
 
-def data_source(path):
+def data_source(path, run_id=None):
     """What to measure a model on: by the run.json beside it what its run was trained on, "auto" if there is none.
 
-    Raises InputError if that is damaged.
+    Raises InputError if that is damaged, or of another run than `run_id`.
     """
     record_path = path.with_name("run.json")
     if not record_path.exists():
         return "auto"
     try:
-        return str(json.loads(regular_file(record_path).read_bytes())["data"]["source"])
+        record = json.loads(regular_file(record_path).read_bytes())
+        source, other = str(record["data"]["source"]), run_id not in (None, record.get("id"))
     except (KeyError, TypeError, ValueError, RecursionError):
         raise InputError(f"{record_path}: does not say which data the run was trained on; give --data") from None
+    if other:
+        raise InputError(f"{record_path}: is of another run than {path}; give --data")
+    return source
 
 
 def confusion_matrix(model, images, labels):
@@ -132,8 +136,8 @@ def parse_arguments(argv):
     parser.add_argument("--predict", nargs="+", type=expand, metavar="PICTURE",
                         help="only say what these picture files show, or all those in these folders")
     parser.add_argument("--csv", type=expand, metavar="FILE.csv",
-                        help="write what --predict finds into a table, the least confident first, and draw these into "
-                             "FILE.png")
+                        help="write what --predict finds into a table, the least confident first, and draw the "
+                             "first 40 into a .png beside it")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--cut-out", action="store_true",
                      help="cut one character out of each photograph (default for classifiers of MNIST's digits)")
@@ -155,15 +159,14 @@ def parse_arguments(argv):
         path = getattr(args, name)
         if path and path.suffix != suffix:
             parser.error(f"--{name} {path}: the name must end in {suffix}")
-    if args.csv and not args.csv.exists() and args.csv.with_suffix(".png").exists():
-        parser.error(f"--csv {args.csv}: would also replace {args.csv.with_suffix('.png')}; give another name")
     return args
 
 
 def evaluate_on(path, model, args):
     """Evaluate a classifier on the data of the command line, or on its run's."""
     about, shape = read_about(path, model), model.input_shape[1:]
-    data = load_real_samples(data_source(path) if args.data is None else args.data, shape[:2], shape[2])
+    source = data_source(path, about and about["run"]) if args.data is None else args.data
+    data = load_real_samples(source, shape[:2], shape[2])
     sizes = ", ".join(f"{len(labels):,} {name}" for name, _, labels in data.sets())
     for line in *data.notes, f"{data.name}, {sizes} images":
         print(f"Data: {line}")
@@ -180,6 +183,9 @@ def main(argv=None):
     set_up_device()
     warnings.filterwarnings("ignore", "The structure of `inputs`")  # said of files of Keras 2
     files = find_pictures(args.predict) if args.predict else []
+    picture = args.csv and args.csv.with_suffix(".png")
+    if picture and picture.exists() and (not args.csv.exists() or any(picture.samefile(file) for file in files)):
+        raise InputError(f"--csv {args.csv}: would also replace {picture}; give another name")
     path = args.model or newest_classifier(RUN_FOLDER)
     model = load_classifier(path)
     for target in filter(None, (args.csv, args.confusion)):

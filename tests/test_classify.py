@@ -125,9 +125,12 @@ def test_the_least_sure_are_drawn_with_their_predictions(shades, folder, tmp_pat
 
 def test_a_picture_of_the_user_is_not_replaced(shades, folder, tmp_path, predict):
     (tmp_path / "mine.png").write_bytes(b"mine")
-    with pytest.raises(InputError, match="would also replace .*mine.png; give another name"):
-        predict(shades, folder, "--csv", tmp_path / "mine.csv")
-    assert (tmp_path / "mine.png").read_bytes() == b"mine"
+    for pictures, name in (folder, "mine"), (folder / "a.png", "my pictures/a"):  # one of those that are classified
+        (tmp_path / "my pictures" / "a.csv").write_text("from an earlier time")
+        before = (tmp_path / f"{name}.png").read_bytes()
+        with pytest.raises(InputError, match="would also replace .*.png; give another name"):
+            predict(shades, pictures, "--csv", tmp_path / f"{name}.csv")
+        assert (tmp_path / f"{name}.png").read_bytes() == before
 
 
 def test_no_cell_of_the_table_is_computed_by_a_spreadsheet_or_no_text(tmp_path, predict):
@@ -149,7 +152,7 @@ def test_more_pictures_than_a_batch_holds(shades, folder, monkeypatch, predict):
     assert predict(shades, folder) == at_once and len(at_once[1]) == 5
 
 
-def test_broken_files_stop_nothing(shades, folder, tmp_path, predict):
+def test_broken_files_stop_nothing(shades, folder, predict):
     (folder / "broken.heic").write_text("rubbish")
     (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:40])
     (folder / "empty.png").touch()

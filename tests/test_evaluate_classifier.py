@@ -124,7 +124,7 @@ def test_default_is_the_one_of_most_steps_on_its_runs_data(model_file, digits_fi
     run = tmp_path / "runs" / "sgan"
     run.mkdir(parents=True)
     shutil.copy(model_file, run / "c_model_13200.h5")
-    for name in "c_model_1200.h5", "c_model_9600.h5", "c_model_best.h5", "g_model_99999.h5", ".c_model_1.partial.h5":
+    for name in "c_model_1200.h5", "c_model_9600.h5", "c_model_3_old.h5", "g_model_99999.h5", ".c_model_1.partial.h5":
         (run / name).touch()
     (run / "run.json").write_text(json.dumps({"data": {"source": str(digits_file)}}))
     main()
@@ -133,6 +133,13 @@ def test_default_is_the_one_of_most_steps_on_its_runs_data(model_file, digits_fi
     (run / "run.json").write_text(json.dumps({"data": {"source": "gone.npz"}}))
     assert refusal(main).startswith("no such file: gone.npz")
     main("--data", digits_file)
+
+
+def test_the_record_of_another_run_is_not_believed(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"id": "77", "data": {"source": "synthetic"}}))
+    path = tmp_path / "c_model.h5"
+    assert evaluate_classifier.data_source(path, "77") == evaluate_classifier.data_source(path) == "synthetic"
+    assert "run.json: is of another run than" in refusal(evaluate_classifier.data_source, path, "5f")
 
 
 @pytest.mark.parametrize("content", [

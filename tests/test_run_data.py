@@ -27,7 +27,7 @@ def test_labelled_images_that_validate_are_not_trained_on(tmp_path, monkeypatch,
     monkeypatch.setattr(sgan_mnist, "SGAN", Spy)
     main(["--data", str(tmp_path / "own.npz"), "--out", str(tmp_path / "run"), "--epochs", "1", "--steps-per-epoch",
           "1", "--batch-size", "4", "--labels", "15", "--label-seed", "3", "--validation-split", "0.4"])
-    assert "own.npz, 34 train, 6 validation images; 9 train images keep their labels\n" in capsys.readouterr().out
+    assert "own.npz, 34 training, 6 validation images; 9 training images keep their labels\n" in capsys.readouterr().out
     record, (row,) = read_record(tmp_path / "run"), read_history(tmp_path / "run")
     rows, validation_rows = record["label_indices"], record["validation_indices"]
     data = load_real_samples(str(tmp_path / "own.npz"))

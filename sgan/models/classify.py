@@ -158,7 +158,8 @@ def save_least_confident(rows, heading, read, path):
     pictures = dict(read_pictures([row["path"] for row in rows], read, Counter()))
     shown = [(pictures[row["path"]], printable(f"{row['class'][:14]} {float(row['probability']):.0%}"))
              for row in rows if row["path"] in pictures]
-    save_titled_images(*zip(*shown), f"{heading}; the least confident:", path)
+    if shown:  # they may be gone by now
+        save_titled_images(*zip(*shown), f"{heading}; the least confident:", path)
 
 
 def cell(text):

@@ -27,7 +27,7 @@ def save_titled_images(images, titles, heading, path):
     n_rows = -(-len(images) // 8)
     figure = Figure(figsize=(12, 1 + 1.7 * n_rows), layout="constrained")
     figure.suptitle(textwrap.fill(heading, 150), parse_math=False)  # $ begins no formula in the name of a class
-    places = figure.subplots(n_rows, 8, squeeze=False).flat
+    places = figure.subplots(n_rows, 8, squeeze=False).ravel()
     for axes in places:
         axes.axis("off")
     for axes, image, title in zip(places, images, titles):
@@ -47,7 +47,7 @@ def save_training_curves(history, path):
     accuracies.set(title="accuracies", xlabel="steps", ylabel="per cent")
     for axes, names, factor in ((losses, ("c_loss", "d_loss_real", "d_loss_fake", "g_loss"), 1), (
             accuracies, ("c_accuracy", "train_accuracy", "validation_accuracy", "test_accuracy"), 100)):
-        for name in [name for name in names if name in history[0]]:
+        for name in [name for name in names if any(row.get(name) for row in history)]:  # or it has no such loss
             axes.plot(steps, [factor * row[name] for row in history], marker=".", label=name)
         axes.grid(alpha=0.3)
         axes.legend()

@@ -180,8 +180,8 @@ class RunFolder:
         self.record.update(chosen, data=data)
         labelled = dataset.train_images[rows], dataset.train_labels[rows]
         dataset = dataset.set_apart(validation_rows)
-        sizes = ", ".join(f"{len(labels):,} {name}" for name, _, labels in dataset.sets())
-        for line in *dataset.notes, f"{dataset.name}, {sizes} images; {len(rows):,} train images keep their labels":
+        sizes = ", ".join(f"{len(labels):,} {name.replace('train', 'training')}" for name, _, labels in dataset.sets())
+        for line in *dataset.notes, f"{dataset.name}, {sizes} images; {len(rows):,} training images keep their labels":
             print(f"Data: {line}")
         print(f"Results: {self.path}")
         return dataset, labelled
