@@ -293,14 +293,15 @@ class SGAN(Training):
 def summarize_performance(step, g_model, c_model, latent_points, dataset, run):
     """Save both models and a picture of generated images in the folder of the run, and measure the classifier.
 
-    Returns {"train_accuracy": 0..1, and the same for "validation" and "test", if there are such sets}.
+    A training without a generator has None as `g_model`. Returns {"train_accuracy": 0..1, and the same for "validation"
+    and "test", if there are such sets}.
     """
-    names = [f"g_model_{step:04d}.h5", f"c_model_{step:04d}.h5"]
-    save_model(g_model, run.path / names[0])
-    save_model(c_model, run.path / names[1], describe_classifier(dataset, run.record))
-    save_image_grid(generate_fake_samples(g_model, latent_points), run.path / f"generated_plot_{step:04d}.png")
+    save_model(c_model, run.path / f"c_model_{step:04d}.h5", describe_classifier(dataset, run.record))
+    if g_model:
+        save_model(g_model, run.path / f"g_model_{step:04d}.h5")
+        save_image_grid(generate_fake_samples(g_model, latent_points), run.path / f"generated_plot_{step:04d}.png")
     accuracies, line = measure(c_model, dataset)
-    print(f"{line}\n>Saved: {', '.join(names)}")
+    print(f"{line}\n>Saved: c_model_{step:04d}.h5{f', g_model_{step:04d}.h5' if g_model else ''}")
     return accuracies
 
 
@@ -315,7 +316,8 @@ def train(training, dataset, run):
     latent_points = training.latent_points(100, settings.seed)  # the same in every epoch
 
     def summarize(step):
-        return summarize_performance(step, training.g_model, training.c_model, latent_points, dataset, run)
+        g_model = training.g_model if training.has_generator else None
+        return summarize_performance(step, g_model, training.c_model, latent_points, dataset, run)
 
     fit(training, steps, settings.epochs, len(run.history), [SaveEpoch(run, summarize), TimeLeft()],
         verbose=1 if sys.stdout.isatty() else 2)

@@ -119,6 +119,7 @@ class FeatureMatchingSGAN(Training):
         super().__init__("feature_matching_sgan", ("c_loss", "c_accuracy", "d_loss_real", "d_loss_fake", "g_loss"),
                          settings.seed)
         self.settings, self.steps_per_epoch = settings, steps_per_epoch
+        self.has_generator = settings.loss in ("feature-matching", "adversarial")
         image_shape = unlabelled_images.shape[1:]
         self.labelled, self.unlabelled = [on_device(values) for values in labelled], [on_device(unlabelled_images)]
         self.discriminator, self.averages = (define_discriminator(image_shape, n_classes) for _ in range(2))
@@ -187,12 +188,11 @@ class FeatureMatchingSGAN(Training):
     def train_step(self, data):
         """One step; `data`, its number, is not needed. Returns the step's own metrics."""
         n, loss, seed = self.settings.batch_size, self.settings.loss, self.seed_generator
-        has_generator = loss in ("feature-matching", "adversarial")
         labelled_images, labels, unlabelled_images, matched_images = self.batches()
         images = [labelled_images]
         if loss != "supervised-only":
             images.append(unlabelled_images)
-        if has_generator:
+        if self.has_generator:
             images.append(self.generator(self.latent_points(n, seed), training=True))
 
         with tf.GradientTape() as tape:  # 1. the discriminator
@@ -205,7 +205,7 @@ class FeatureMatchingSGAN(Training):
         self.optimizers[0].apply(tape.gradient(d_loss, self.discriminator.trainable_weights))
         self.update_averages()
 
-        if has_generator:  # 2. the generator
+        if self.has_generator:  # 2. the generator
             with tf.GradientTape() as tape:
                 generated_images = self.generator(self.latent_points(n, seed), training=True)
                 losses["g_loss"] = self.generator_loss(matched_images, generated_images)

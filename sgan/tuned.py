@@ -22,7 +22,11 @@ added, in the order of the step, with the names by which `--without` leaves it o
    classes equally often (Ji et al. 2019, Invariant information clustering, arXiv 1807.06653). The last of these, the
    marginal entropy, counts twice at first and once at the end: with two labels per class, one class may otherwise
    absorb another. In the first 100 steps, a supervised warm-up, all of it has no weight: it would divide the images
-   into classes before the few labels have said which, and such a division lasts.
+   into classes before the few labels have said which, and such a division lasts. If the teacher then gives more than
+   half of the images one class, the classes are not equally frequent: minus the divergence from the shares that the
+   teacher finds, a running mean, takes the place of the marginal entropy. In 4 and 5 both predictions are then those of
+   a classifier that knows the shares, which the classifier itself does not learn (logit adjustment: Menon et al. 2020,
+   arXiv 2007.07314; shares by expectation maximisation: Saerens et al. 2002, Adjusting the outputs of a classifier).
 5. Pseudo-labels (`pseudo-labels`). Where the teacher is confident about an unlabelled image, its prediction is the
    class that the augmented image is trained on. The weight starts at zero, as wrong predictions would confirm
    themselves (Sohn et al. 2020, FixMatch, arXiv 2001.07685; ramp-up: Lee 2013, Pseudo-label).
@@ -32,8 +36,9 @@ added, in the order of the step, with the names by which `--without` leaves it o
    sum of all losses.
 
 All of it is for images that show bright strokes on a dark background; for dark strokes 3, which draws bright ones, is
-left out. For other images (`--images`) 2 to 5 are left out, and the weight of the adversarial losses, then the only
-ones of the unlabelled images, is a third at first and falls linearly to zero.
+left out. Photographs (`--images photographs`) have 1, 2 and 5; they are warped less, mirrored, and changed in light and
+colour. Other images have 1 and 6, and the weight of the adversarial losses is a third at first and falls linearly to
+zero.
 
 Measured (results/README.md, five label splits each): 0.77 ± 0.09 % test error with 100 labels, 0.78 ± 0.06 % with 20,
 after 4,200 steps. Those with 100 labels took 226 to 284 s on two CPU cores (AVX512), evaluations left out (TensorFlow
@@ -50,15 +55,18 @@ if __name__ == "__main__":
     sgan.begin_script()
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from sgan.data.augmentation import AUGMENTATION, augment, background, clutter
+from sgan.data.augmentation import AUGMENTATION, KINDS, background, clutter
 from sgan.data.dataset import default_labels
-from sgan.runs.command import InputError, run_command
+from sgan.models.evaluation import scale_images
+from sgan.runs.command import InputError, printable, run_command
 from sgan.runs.device import on_device
 from sgan.runs.fit import Training, batch_accuracy
 from sgan.runs.options import option
+from sgan.runs.plots import save_image_grid
 from sgan.runs.run_folder import RunSettings, open_run, parse_options
 from sgan_mnist import (
     crop, custom_activation, define_discriminator, generate_latent_points, generate_real_samples,
@@ -69,7 +77,11 @@ RECIPE = 9  # raised with each change of what a step does to MNIST: runs of diff
 # A change for other images only does not raise it: their earlier runs must get another `recipe` in the files by hand.
 INGREDIENTS = ("unlabelled-images", "generator", "mutual-information", "pseudo-labels", "augmentation", "clutter",
                "teacher")
-STROKES_ONLY = ("augmentation", "mutual-information", "pseudo-labels")
+USED_FOR = {  # each kind of image
+    "strokes": INGREDIENTS,
+    "photographs": ("unlabelled-images", "pseudo-labels", "augmentation", "teacher"),
+    "other": ("unlabelled-images", "generator", "teacher"),
+}
 NEEDS = {  # without one of these an ingredient is left out, too
     "generator": ("unlabelled-images",),
     "mutual-information": ("unlabelled-images",),
@@ -77,6 +89,7 @@ NEEDS = {  # without one of these an ingredient is left out, too
     "clutter": ("augmentation", "unlabelled-images"),  # it is made of the latter, and is a kind of augmentation
 }
 WARM_UP_STEPS = 100  # the first steps, in which the mutual information has no weight
+RARE = 0.4  # classes with less than this times the mean share of the unlabelled images are named after the training
 AVERAGING = 9  # the teacher averages over about the last ninth of the steps so far
 
 
@@ -93,13 +106,14 @@ class TunedSettings(RunSettings):
     beta_1: float = option(0.9, "beta_1 of the discriminator's Adam; the generator's is 0.5", min=0, below=1)
     confidence: float = option(0.95, "the teacher's predictions of at least this probability are pseudo-labels",
                                min=0, below=1)
-    adversarial_weight: float = option(0.15, "weight of the losses of d_model, that of the labels has 1; for images "
-                                            "that do not show strokes a third of it at first, falling linearly to 0",
+    adversarial_weight: float = option(0.15, "weight of the losses of d_model, that of the labels has 1; for other "
+                                            "images a third of it at first, falling linearly to 0",
                                        min=0)
     mutual_information_weight: float = option(2.0, "weight of the mutual information, after the first 100 steps", min=0)
-    images: str = option("auto", "what they show: strokes on a background (digits, letters, drawings), or something "
-                                 f"other, for which {', '.join(STROKES_ONLY)} are left out; auto finds out",
-                         choices=("auto", "strokes", "other"))
+    images: str = option("auto", "what they show: strokes on a plain background (digits, letters, drawings), "
+                                 "photographs, or something other (X-rays), which is not augmented; auto takes images "
+                                 "for strokes or other",
+                         choices=("auto", *USED_FOR))
     without: str = option("nothing", "ingredients to leave out, A,B,...; those that need them go too: "
                                     f"{', '.join(INGREDIENTS)}")
     out: str = option("runs/tuned", "folder of the run")
@@ -111,19 +125,20 @@ class TunedSettings(RunSettings):
             raise InputError(f"--without {self.without}: choose among {', '.join(INGREDIENTS)}")
 
 
-def show_strokes(settings, images):
-    """Whether images, uint8 (N, H, W, C), show strokes on a background, as `TunedSettings` say or as they look."""
-    return settings.images == "strokes" or settings.images == "auto" and background(images) is not None
+def kind_of(settings, images):
+    """Whether images, uint8 (N, H, W, C), are "strokes", "photographs" or "other": as `TunedSettings` say or they look.
+    """
+    if settings.images != "auto":
+        return settings.images
+    return "other" if background(images) is None else "strokes"
 
 
 def ingredients_of(settings, images):
     """Which of the INGREDIENTS a training with these `TunedSettings` has for images uint8 (N, H, W, C); a list."""
-    left_out = set(settings.without.split(","))
-    if not show_strokes(settings, images):
-        left_out.update(STROKES_ONLY)
-    elif (background(images) or 0) > 127:
+    left_out, kind = set(settings.without.split(",")), kind_of(settings, images)
+    if kind == "strokes" and (background(images) or 0) > 127:
         left_out.add("clutter")  # which draws bright strokes
-    return [name for name in INGREDIENTS if not {name, *NEEDS.get(name, ())} & left_out]
+    return [name for name in USED_FOR[kind] if not {name, *NEEDS.get(name, ())} & left_out]
 
 
 def leaky(x):
@@ -217,7 +232,8 @@ class TunedSGAN(Training):
                          settings.seed)
         self.settings, self.steps = settings, steps
         self.ingredients = ingredients_of(settings, unlabelled_images)
-        self.strokes = show_strokes(settings, unlabelled_images)
+        self.kind = kind_of(settings, unlabelled_images)
+        self.has_generator = "generator" in self.ingredients
         image_shape = unlabelled_images.shape[1:]
         self.g_model = tuned_generator(settings.latent_dim, image_shape)
         _, classifier = define_discriminator(image_shape, n_classes, tuned_backbone)
@@ -226,9 +242,12 @@ class TunedSGAN(Training):
         self.c_model = keras.models.clone_model(classifier)  # the teacher
         self.c_model.set_weights(classifier.get_weights())
         self.c_model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])  # for evaluate() only
+        self.label_shares = np.bincount(labelled[1], minlength=n_classes).astype("float32") / len(labelled[1])
         self.labelled = [on_device(values) for values in labelled]
         self.unlabelled = [on_device(unlabelled_images)]
 
+        self.shares = self.add_weight((n_classes,), "zeros", trainable=False, name="shares")
+        self.unequal = self.add_weight((), "zeros", trainable=False, name="unequal")
         self.d_optimizer = keras.optimizers.Adam(settings.learning_rate, beta_1=settings.beta_1)
         self.g_optimizer = keras.optimizers.Adam(settings.learning_rate, beta_1=0.5)
         self.d_optimizer.build(self.discriminator.trainable_weights)
@@ -247,7 +266,7 @@ class TunedSGAN(Training):
         """Images (n, H, W, C) warped and cluttered, as far as these are ingredients; `progress`, 0 to 1, reduces the
         clutter."""
         if "augmentation" in self.ingredients:
-            images = augment(images, self.seed_generator)
+            images = KINDS[self.kind](images, self.seed_generator)
         if "clutter" in self.ingredients:
             (others,) = generate_real_samples(self.unlabelled, images.shape[0], self.seed_generator)
             images = clutter(images, others, AUGMENTATION["cluttered"] * (1 - progress), self.seed_generator)
@@ -263,6 +282,10 @@ class TunedSGAN(Training):
         progress = ops.cast(step, "float32") / self.steps  # from 0 to 1
 
         teacher_probabilities = self.c_model(unlabelled_images, training=False)  # for images as they are
+        prior = ops.maximum(self.shares / self.label_shares, 1e-4)  # how much more frequent than among the labels
+        adjusted = teacher_probabilities * prior
+        adjusted /= ops.sum(adjusted, axis=1, keepdims=True)
+        teacher_probabilities = ops.where(self.unequal > 0, adjusted, teacher_probabilities)
         images = labelled_images
         if "unlabelled-images" in self.ingredients:
             images = ops.concatenate([labelled_images, unlabelled_images])
@@ -273,15 +296,19 @@ class TunedSGAN(Training):
             labelled_logits, unlabelled_logits = ops.split(logits, [settings.labelled_batch])
             d_loss = ops.mean(keras.losses.sparse_categorical_crossentropy(labels, labelled_logits, from_logits=True))
             losses = {"c_loss": d_loss}
+            adjusted_logits = unlabelled_logits + self.unequal * ops.log(prior)
             if "mutual-information" in self.ingredients:
-                information, marginal = mutual_information_and_marginal_entropy(
-                    teacher_probabilities, ops.softmax(unlabelled_logits))
+                predictions = ops.softmax(adjusted_logits)
+                information, marginal = mutual_information_and_marginal_entropy(teacher_probabilities, predictions)
                 losses["mutual_information"], losses["marginal_entropy"] = information, marginal
                 weight = settings.mutual_information_weight * ops.cast(step >= WARM_UP_STEPS, "float32")
                 d_loss -= weight * (information + (1 - progress) * 2 * marginal)  # maximised; 2 H(P_j) twice at first
+                classes = ops.mean(ops.concatenate([teacher_probabilities, predictions]), axis=0)
+                surprise = -ops.sum(classes * ops.log(ops.maximum(self.shares, 1e-7)))
+                d_loss += weight * (1 + (1 - progress) * 2) * self.unequal * surprise
             if "pseudo-labels" in self.ingredients:
                 losses["pseudo_label_loss"], losses["mask_rate"] = pseudo_label_loss(
-                    unlabelled_logits, teacher_probabilities, settings.confidence)
+                    adjusted_logits, teacher_probabilities, settings.confidence)
                 d_loss += progress * losses["pseudo_label_loss"]
             if "generator" in self.ingredients:
                 with tf.GradientTape() as g_tape:
@@ -290,7 +317,7 @@ class TunedSGAN(Training):
                     g_loss = unsupervised_loss(generated_logits, real=True)
                 losses["d_loss_real"] = unsupervised_loss(unlabelled_logits, real=True)
                 losses["d_loss_fake"] = unsupervised_loss(generated_logits, real=False)
-                weight = settings.adversarial_weight * (1 if self.strokes else (1 - progress) / 3)
+                weight = settings.adversarial_weight * (1 if self.kind == "strokes" else (1 - progress) / 3)
                 d_loss += weight * (losses["d_loss_real"] + losses["d_loss_fake"])
 
         if "generator" in self.ingredients:
@@ -299,17 +326,34 @@ class TunedSGAN(Training):
             losses["g_loss"] = g_loss
         weights = self.discriminator.trainable_weights
         self.d_optimizer.apply(d_tape.gradient(d_loss, weights), weights)
-        self.update_teacher()
+        self.update_teacher(teacher_probabilities)
 
         losses["c_accuracy"] = batch_accuracy(labelled_logits, labels)
         return self.record({mean.name: losses.get(mean.name, ops.zeros(())) for mean in self.means})
 
-    def update_teacher(self):
-        """Move the teacher's weights towards the discriminator's, by less and less as steps are made."""
+    def update_teacher(self, predictions):
+        """Move the teacher's weights towards the discriminator's, and the classes' shares towards its predictions,
+        (n, K), for unlabelled images, by less and less as steps are made."""
         step = ops.cast(self.d_optimizer.iterations, "float32")
-        keep = step / (step + AVERAGING) if "teacher" in self.ingredients else 0
+        keep = step / (step + AVERAGING)
+        self.shares.assign(keep * self.shares + (1 - keep) * ops.mean(predictions, axis=0))
+        unequal = ops.cast(ops.max(self.shares) > 0.5, "float32")
+        self.unequal.assign(ops.where(step == WARM_UP_STEPS, unequal, self.unequal))
+        keep = keep if "teacher" in self.ingredients else 0
         for average, weight in zip(self.c_model.trainable_weights, self.discriminator.trainable_weights):
             average.assign(keep * average + (1 - keep) * weight)
+
+    def rare_classes(self):
+        """The rare classes and their shares, 0..1, of the unlabelled images: {number of the class: share}."""
+        shares = ops.convert_to_numpy(self.shares)
+        return {k: share for k, share in enumerate(shares) if share < RARE / len(shares)}
+
+
+def save_augmented(images, kind, path):
+    """Draw eight of the images, uint8 (N, H, W, C), and below each an augmented copy: a wrong kind is seen at once."""
+    images = scale_images(images[np.linspace(0, len(images) - 1, 8, dtype=int)])
+    copies = KINDS[kind](images, keras.random.SeedGenerator(0))
+    save_image_grid(np.concatenate([images, copies]), path, rows=2, ink=False)
 
 
 def main(argv=None):
@@ -324,8 +368,15 @@ def main(argv=None):
         steps = settings.epochs * settings.steps_per_epoch
         training = TunedSGAN(settings, labelled, dataset.train_images, dataset.n_classes, steps)
         left_out = [name for name in INGREDIENTS if name not in training.ingredients]
-        print(f"Left out: {', '.join(left_out) or 'nothing'} (--images {settings.images} --without {settings.without})")
+        hint = "; for photographs there is --images photographs" if training.kind == "other" else ""
+        print(f"Images: taken for {training.kind} (--images {settings.images}{hint})\n"
+              f"Left out for these, or by --without {settings.without}: {', '.join(left_out) or 'nothing'}")
+        if "augmentation" in training.ingredients:
+            save_augmented(dataset.train_images, training.kind, run.path / "augmented.png")
         train(training, dataset, run)
+        for k, share in training.rare_classes().items():
+            print(f"class {printable(dataset.class_names[k])} is rare: as predicted, about {share:.1%} of the "
+                  "unlabelled images")
 
 
 if __name__ == "__main__":

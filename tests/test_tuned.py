@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from helpers import values
 from keras import ops
+from PIL import Image
 
 from sgan import tuned
 from sgan.runs.command import InputError
@@ -92,7 +93,7 @@ def test_a_step_descends_the_losses_of_the_papers(small_dataset, monkeypatch, wi
     monkeypatch.setattr(tuned, "generate_real_samples",
                         lambda data, n, seed: [labelled, labels] if len(data) == 2 else [unlabelled])
     monkeypatch.setattr(tuned, "generate_latent_points", lambda *_: noise)
-    monkeypatch.setattr(tuned, "augment", lambda images, seed: 0.8 * images)
+    monkeypatch.setitem(tuned.KINDS, "strokes", lambda images, seed: 0.8 * images)
     monkeypatch.setattr(tuned, "clutter", lambda images, others, share, seed: images + 0.1)
 
     def seen(images):
@@ -170,17 +171,80 @@ def test_the_discriminator_sees_no_images_that_it_does_not_learn_from(small_data
 # What the images show
 
 
-def test_what_was_made_for_strokes_is_left_out_for_other_images(small_dataset):
-    assert make(small_dataset).ingredients == [*tuned.INGREDIENTS]
-    kept = ["unlabelled-images", "generator", "teacher"]
-    assert make(small_dataset, images="other").ingredients == kept
-    assert make(small_dataset, images="other", without="generator").ingredients == ["unlabelled-images", "teacher"]
-    dark_on_bright = small_dataset._replace(train_images=255 - small_dataset.train_images)
-    assert make(dark_on_bright).ingredients == [name for name in tuned.INGREDIENTS if name != "clutter"]
-    noise = np.random.default_rng(0).integers(0, 256, small_dataset.train_images.shape).astype("uint8")
-    sgan = make(small_dataset._replace(train_images=noise))
-    assert sgan.ingredients == kept and not sgan.strokes  # on which the adversarial weight depends
-    assert make(small_dataset._replace(train_images=noise), images="strokes").ingredients == [*tuned.INGREDIENTS]
+def test_each_kind_of_image_has_its_ingredients(small_dataset):
+    def look(train_images, **settings):
+        sgan = make(small_dataset._replace(train_images=train_images), **settings)
+        return sgan.kind, set(tuned.INGREDIENTS) - set(sgan.ingredients)
+
+    strokes = small_dataset.train_images
+    grey, colour = (np.random.default_rng(0).integers(0, 256, (*strokes.shape[:3], c), "uint8") for c in (1, 3))
+    photographs, others = ({*tuned.INGREDIENTS} - {*tuned.USED_FOR[kind]} for kind in ("photographs", "other"))
+    assert look(strokes) == ("strokes", set()) and look(255 - strokes) == ("strokes", {"clutter"})
+    assert look(colour) == ("other", others) and look(grey) == ("other", others)
+    assert look(colour, images="photographs") == ("photographs", photographs)
+    assert look(grey, images="strokes") == ("strokes", set()) and look(strokes, images="other") == ("other", others)
+    assert look(grey, without="teacher") == ("other", {*others, "teacher"})
+
+
+def test_if_one_class_has_most_images_shares_take_the_place_of_equal_frequencies(small_dataset, monkeypatch):
+    """Predictions for unlabelled images are those of a classifier that knows the shares, and their mean is drawn to
+    these, not to equal ones."""
+    monkeypatch.setattr(tuned, "WARM_UP_STEPS", 0)
+    sgan = make(small_dataset, epochs=1, without="augmentation,generator")  # 5 steps
+    for name in ("noise", "dropout_1", "dropout_2"):
+        layer = sgan.discriminator.get_layer(name)
+        layer.stddev = layer.rate = 0
+    logits_layer = sgan.c_model.get_layer("class_logits")
+    logits_layer.kernel.assign(4 * logits_layer.kernel)  # so that the teacher is confident of some images
+    images = np.random.default_rng(0).normal(size=(12, 8, 8, 1)).astype("float32")
+    monkeypatch.setattr(tuned, "generate_real_samples",
+                        lambda data, n, seed: [images[:8], np.arange(8)] if len(data) == 2 else [images])
+    sgan.d_optimizer = keras.optimizers.SGD(1.0)
+    sgan.d_optimizer.iterations.assign(2)
+    shares = np.array([0.55] + [0.05] * 9, "float32")
+    sgan.shares.assign(shares)
+    sgan.label_shares = np.array([0.19] + [0.09] * 9, "float32")
+    sgan.unequal.assign(1.0)
+    weights = sgan.discriminator.trainable_weights
+    before, prior = values(weights), shares / sgan.label_shares
+    teacher = sgan.c_model.predict(images, verbose=0) * prior
+    teacher /= teacher.sum(axis=1, keepdims=True)
+    confident = np.flatnonzero(teacher.max(axis=1) >= 0.95)
+    assert 0 < len(confident) < 12
+    with tf.GradientTape() as tape:
+        logits = sgan.discriminator(images)
+        log_p = tf.nn.log_softmax(logits + np.log(prior))
+        joint = tf.einsum("nj,nk->jk", teacher, tf.exp(log_p)) / 12
+        joint = (joint + tf.transpose(joint)) / 2
+        classes = tf.reduce_sum(joint, 0)
+        conditional_entropy = -tf.reduce_sum(joint * tf.math.log(joint / classes[:, None]))
+        divergence = tf.reduce_sum(classes * tf.math.log(classes / shares))
+        loss = (-tf.reduce_mean([tf.nn.log_softmax(logits)[i, i] for i in range(8)])
+                + 2 * (conditional_entropy + (1 + 2 * 0.6) * divergence)
+                - 0.4 * sum(log_p[i, teacher[i].argmax()] for i in confident) / 12)
+    gradients = tape.gradient(loss, weights)
+    sgan.train_step(None)
+    for weight, old, gradient in zip(weights, before, gradients):
+        np.testing.assert_allclose(old - weight.numpy(), gradient, atol=2e-3 * np.abs(gradient).max() + 1e-6)
+
+
+def test_shares_follow_the_predictions_and_after_the_warm_up_they_are_equal_or_not(small_dataset, monkeypatch):
+    monkeypatch.setattr(tuned, "WARM_UP_STEPS", 2)
+    sgan = make(small_dataset)
+    predictions = np.array([[0.91, 0.03] + [0.0075] * 8] * 4, "float32")
+    for step in 1, 2, 3:
+        sgan.d_optimizer.iterations.assign(step)
+        before = values([sgan.shares])[0]
+        sgan.update_teacher(predictions)
+        np.testing.assert_allclose(sgan.shares, (step * before + 9 * predictions[0]) / (step + 9), rtol=1e-5)
+        assert float(sgan.unequal) == (step >= 2)
+    assert sgan.rare_classes().keys() == set(range(1, 10))
+    sgan.shares.assign([0.1] * 10)
+    assert sgan.rare_classes() == {}
+    for step in 2, 3:  # equal at first: remains so
+        sgan.d_optimizer.iterations.assign(step)
+        sgan.update_teacher(predictions if step == 3 else np.full((4, 10), 0.1, "float32"))
+        assert float(sgan.unequal) == 0
 
 
 def test_the_weight_of_the_adversarial_losses_for_other_images_is_a_third_and_falls_to_zero(small_dataset):
@@ -194,7 +258,7 @@ def test_the_weight_of_the_adversarial_losses_for_other_images_is_a_third_and_fa
         return [a - b for a, b in zip(values(sgan.discriminator.trainable_weights), before)]
 
     steps = make(small_dataset).steps
-    of_strokes = dict(images="strokes", without=",".join(tuned.STROKES_ONLY))
+    of_strokes = dict(images="strokes", without="mutual-information,pseudo-labels,augmentation")
     none, whole = step(0, **of_strokes, adversarial_weight=0.0), step(0, **of_strokes, adversarial_weight=0.3)
     for number, share in (0, 1 / 3), (steps // 5, 4 / 15), (steps, 0):
         other = step(number, images="other", adversarial_weight=0.3)
@@ -245,8 +309,12 @@ def test_colour_images_of_any_size_without_a_test_set(tmp_path):
     random = np.random.default_rng(0)
     images, labels = random.integers(0, 256, (60, 18, 11, 3), dtype="uint8"), random.integers(-1, 3, 60)
     np.savez(tmp_path / "own.npz", x_train=images, y_train=labels)
-    main(["--data", str(tmp_path / "own.npz"), "--epochs", "1", "--steps-per-epoch", "2", "--out", str(tmp_path)])
-    assert keras.models.load_model(tmp_path / "g_model_0002.h5").output_shape == (None, 18, 11, 3)
+    main(["--data", str(tmp_path / "own.npz"), "--epochs", "1", "--steps-per-epoch", "2", "--out", str(tmp_path),
+          "--images", "photographs"])
+    assert keras.models.load_model(tmp_path / "c_model_0002.h5").input_shape == (None, 18, 11, 3)
+    assert not [*tmp_path.glob("g_model*"), *tmp_path.glob("generated*")]  # for photographs none is trained
+    with Image.open(tmp_path / "augmented.png") as picture:  # eight images, and below each a copy
+        assert picture.mode == "RGB" and picture.size == (9 * 8 * 11, 9 * 2 * 18)
 
 
 @pytest.mark.slow

@@ -1,7 +1,8 @@
-"""Augmentation for images of strokes, random warps and clutter; and a test whether images show strokes.
+"""Augmentation, a function for each kind of image; clutter, for strokes; and which kind some images are.
 
 Warping follows Simard et al. 2003, Best practices for convolutional neural networks; clutter follows Mnih et al. 2014,
-Recurrent models of visual attention, arXiv 1406.6247.
+Recurrent models of visual attention, arXiv 1406.6247. A new kind needs a function in KINDS, and a line in USED_FOR
+of sgan/tuned.py.
 """
 
 import math
@@ -10,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-AUGMENTATION = {
+AUGMENTATION = {  # of strokes
     "rotation": 0.25, "shear": 0.2, "scaling": 0.15,  # at most: radians, share of the height, share of the size
     "shift": 0.09,  # at most, share of the size: 2.5 of 28 pixels
     "elastic": 0.036,  # standard deviation, share of the size: 1 of 28 pixels, at each knot of a 5 x 5 grid
@@ -19,38 +20,81 @@ AUGMENTATION = {
 }
 
 
-def random_warp(shape, seed):
+# --------------------------------------------------------------------------------------------------------------
+# A function for each kind: images (n, H, W, C) in [-1, 1] to images, at random
+
+
+def strokes(images, seed):
+    """Digits, letters, drawings: bent as if somebody else had written them, and never mirrored."""
+    return warp(images, seed, **{name: AUGMENTATION[name] for name in ("rotation", "shear", "scaling", "shift",
+                                                                       "elastic")})
+
+
+def photographs(images, seed):
+    """Photographs: mirrored, shifted, slightly turned and scaled; half of them also in other light and colours and with
+    a hole.
+
+    In kind, what FixMatch does (Sohn et al. 2020, arXiv 2001.07685) and Cutout (DeVries and Taylor 2017, arXiv
+    1708.04552). By hand, as Keras' layers for all this take about twice as long.
+    """
+    warped = warp(images, seed, rotation=0.05, scaling=0.1, shift=0.125, mirrored=True)
+    grey = ops.mean(warped, axis=-1, keepdims=True)
+    images = grey + per_image(images, 0.5, 1.5, seed) * (warped - grey)
+    mean = ops.mean(grey, axis=(1, 2), keepdims=True)
+    images = mean + per_image(images, 0.5, 1.5, seed) * (images - mean) + per_image(images, -0.5, 0.5, seed)
+    images = ops.where(window(images, 0.375, 0.375, seed), 0.0, ops.clip(images, -1, 1))
+    return ops.where(per_image(images, 0, 1, seed) < 0.5, images, warped)
+
+
+KINDS = {"strokes": strokes, "photographs": photographs}
+
+
+# --------------------------------------------------------------------------------------------------------------
+# What they are made of
+
+
+def per_image(images, low, high, seed):
+    """A random number from `low` to `high` for each of n images, (n, 1, 1, 1)."""
+    return keras.random.uniform((images.shape[0], 1, 1, 1), low, high, seed=seed)
+
+
+def random_warp(shape, seed, rotation, scaling, shift, shear=0, elastic=0, mirrored=False):
     """Where each pixel of an augmented image comes from: rows and columns, each (n, H, W), in pixels.
 
-    A random affine map about the centre plus a displacement, normal at the knots of a coarse grid and bilinear between.
+    A random affine map about the centre plus a displacement, normal at the knots of a 5 x 5 grid and bilinear between.
+
+    Args:
+        shape: (n, H, W, C), of the images.
+        rotation, scaling, shift, shear, elastic: as in AUGMENTATION.
+        mirrored: whether half of the images are.
     """
     n, height, width, _ = shape
-    size = ops.array((height, width), "float32")
 
-    def uniform(what):
-        most = AUGMENTATION[what]
+    def uniform(most):
         return keras.random.uniform((n, 1, 1), -most, most, seed=seed)
 
     y = ops.reshape(ops.arange(height, dtype="float32") - (height - 1) / 2, (1, height, 1))
     x = ops.reshape(ops.arange(width, dtype="float32") - (width - 1) / 2, (1, 1, width))
-    angle, shear = uniform("rotation"), uniform("shear")
-    y, x = (1 + uniform("scaling")) * y, (1 + uniform("scaling")) * x
-    x = x + shear * y
+    angle, lean = uniform(rotation), uniform(shear)
+    y, x = (1 + uniform(scaling)) * y, (1 + uniform(scaling)) * x
+    x = x + lean * y
     y, x = ops.cos(angle) * y + ops.sin(angle) * x, ops.cos(angle) * x - ops.sin(angle) * y
-    bend = AUGMENTATION["elastic"] * size * keras.random.normal((n, 5, 5, 2), seed=seed)
+    if mirrored:
+        x = x * ops.sign(uniform(1))
+    bend = elastic * ops.array((height, width), "float32") * keras.random.normal((n, 5, 5, 2), seed=seed)
     bend = ops.image.resize(bend, (height, width), interpolation="bilinear")
-    rows = y + (height - 1) / 2 + height * uniform("shift") + bend[..., 0]
-    columns = x + (width - 1) / 2 + width * uniform("shift") + bend[..., 1]
+    rows = y + (height - 1) / 2 + height * uniform(shift) + bend[..., 0]
+    columns = x + (width - 1) / 2 + width * uniform(shift) + bend[..., 1]
     return rows, columns
 
 
-def augment(images, seed):
-    """Warp each image, (n, H, W, C), at random; beyond its border an image goes on with the border's pixels.
+def warp(images, seed, **amounts):
+    """Warp each image, (n, H, W, C), as `random_warp` says; beyond its border it goes on with the border's pixels.
 
     By hand, as ops.image.map_coordinates takes 1.4 to 16 times as long and gives other digits behind the point.
     """
     n, height, width, channels = images.shape
-    rows, columns = random_warp(images.shape, seed)
+    rows, columns = random_warp(images.shape, seed, **amounts)
     rows, columns = ops.clip(rows, 0, height - 1.001), ops.clip(columns, 0, width - 1.001)  # there is a next pixel
     top, left = ops.floor(rows), ops.floor(columns)
     down, right = (rows - top)[..., None], (columns - left)[..., None]
@@ -64,21 +108,28 @@ def augment(images, seed):
     return (1 - down) * between(corner) + down * between(corner + width)
 
 
+def window(images, smallest, largest, seed):
+    """For each of n images, (n, H, W, C), which pixels lie in a window of random place and size: booleans (n, H, W, 1).
+
+    Its centre keeps away from the border; its height and width are at least `smallest`, at most `largest`, shares of
+    the image's.
+    """
+    inside = True
+    for length, shape in (images.shape[1], (1, -1, 1, 1)), (images.shape[2], (1, 1, -1, 1)):
+        place = ops.reshape(ops.arange(length, dtype="float32"), shape)
+        centre = per_image(images, 0.15 * length, 0.85 * length, seed)
+        half = per_image(images, smallest * length / 2, largest * length / 2, seed)
+        inside = ops.logical_and(inside, ops.abs(place - centre) <= half)
+    return inside
+
+
 def clutter(images, others, share, seed):
     """Draw a piece of each of the `others`, (n, H, W, C), over an image, for a random `share` of the images.
 
     In a window of random place and size each channel becomes the brighter of the two images', as strokes cross.
     """
-    n, height, width, _ = images.shape
-
-    def draw(least, most):
-        return keras.random.uniform((n, 1, 1, 1), least, most, seed=seed)
-
-    inside = draw(0, 1) < share  # all of a chosen image, then only its window
-    for length, shape in (height, (1, -1, 1, 1)), (width, (1, 1, -1, 1)):
-        place = ops.reshape(ops.arange(length, dtype="float32"), shape)
-        centre = draw(0.15 * length, 0.85 * length)  # at the border there is no ink
-        inside = ops.logical_and(inside, ops.abs(place - centre) <= draw(0, AUGMENTATION["window"] * length / 2))
+    chosen = per_image(images, 0, 1, seed) < share
+    inside = ops.logical_and(chosen, window(images, 0, AUGMENTATION["window"], seed))
     return ops.where(inside, ops.maximum(images, others), images)
 
 

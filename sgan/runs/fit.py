@@ -15,13 +15,16 @@ class Training(keras.Model):
     """A training whose steps draw their own batches; see `fit`.
 
     A subclass has `train_step`, which returns `self.record(metrics)`; `optimizers`, a list; the models `c_model` and
-    `g_model`; and `discriminators`, those through which the discriminator is trained.
+    `g_model`; and `discriminators`, those through which the discriminator is trained. `has_generator` is False if its
+    `g_model` is not trained.
 
     Args:
         name: of the Keras model.
         metric_names: of the numbers that a step returns.
         seed: for everything that the steps draw.
     """
+
+    has_generator = True
 
     def __init__(self, name, metric_names, seed):
         super().__init__(name=name)

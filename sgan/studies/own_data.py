@@ -31,7 +31,7 @@ from sgan.runs.command import InputError, printable, run_command
 from sgan.runs.device import set_up_device
 from sgan.runs.fit import TimeLeft, fit, in_words
 from sgan.runs.options import ArgumentParser, add_options, option
-from sgan.tuned import TunedSettings, TunedSGAN, ingredients_of
+from sgan.tuned import USED_FOR, TunedSettings, TunedSGAN, ingredients_of
 from sgan_mnist import select_supervised_samples
 
 FOLDS = 5
@@ -46,7 +46,7 @@ class OwnDataSettings(DataSettings):
     epochs: int = option(TunedSettings.epochs, f"of {TunedSettings.steps_per_epoch} steps each, of each of the "
                                                f"{2 * FOLDS} trainings", min=1)
     images: str = option("auto", "what they show: see python -m sgan.tuned --help",
-                         choices=("auto", "strokes", "other"))
+                         choices=("auto", *USED_FOR))
     seed: int = option(0, "seed for weights, batches, noise and folds", min=0)
     validation_split: ClassVar = 0.0  # not an option: each fold is held out already
 
