@@ -12,6 +12,7 @@ from tensorflow.python.framework import kernels
 
 from sgan.feature_matching import FeatureMatchingSettings, FeatureMatchingSGAN
 from sgan.studies.run import Run, build
+from sgan.tuned import TunedSettings, TunedSGAN
 
 # Of the three discriminators the shared one trains as the stacked one does.
 RUNS = {"stacked": Run(), "multi-output": Run(variant="multi-output"), "article": Run(preset="article"),
@@ -21,6 +22,9 @@ RUNS = {"stacked": Run(), "multi-output": Run(variant="multi-output"), "article"
 def make(name, dataset):
     """The training of one of RUNS on 40 images, 20 of them labelled, with weights and noise from seed 0."""
     keras.utils.set_random_seed(0)
+    if name == "photographs":
+        labelled = dataset.train_images[:20], dataset.train_labels[:20]
+        return TunedSGAN(TunedSettings(images="photographs"), labelled, dataset.train_images[:40], 10, steps=4)
     if name == "feature-matching":
         images, labels = dataset.train_images[:40], dataset.train_labels[:40]
         settings = FeatureMatchingSettings(batch_size=10, epochs=1)
@@ -29,15 +33,16 @@ def make(name, dataset):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["multi-output", "article", "tuned"])  # test_sgan_mnist.py compiles the stacked one
+@pytest.mark.parametrize("name", ["multi-output", "article", "tuned", "photographs"])  # stacked: test_sgan_mnist.py
 def test_a_step_compiled_with_xla_trains(name, small_dataset):
     """Random numbers differ under XLA, so losses are only similar."""
     training = make(name, small_dataset)
-    before = values(training.trainable_weights)
+    weights = training.trainable_weights if training.has_generator else training.discriminator.trainable_weights
+    before = values(weights)
     losses = tf.function(training.train_step, jit_compile=True)(None)
     assert set(losses) == {mean.name for mean in training.metrics} and np.isfinite(list(losses.values())).all()
     assert 1 < losses["c_loss"] < 6
-    assert all(np.abs(weight - value).max() > 0 for weight, value in zip(training.trainable_weights, before))
+    assert all(np.abs(weight - value).max() > 0 for weight, value in zip(weights, before))
 
 
 @functools.cache
@@ -60,7 +65,8 @@ def without_gpu_kernel(function):
     return [node.op for node in nodes if not has_kernel(node)], len(nodes)
 
 
-@pytest.mark.parametrize("name", [*RUNS, "feature-matching"])
+@pytest.mark.parametrize("name", ["tuned", *(pytest.param(name, marks=pytest.mark.slow) for name in (
+    "stacked", "multi-output", "article", "photographs", "feature-matching"))])
 def test_every_operation_of_a_step_has_a_gpu_kernel(name, digits, monkeypatch):
     with monkeypatch.context() as patch:
         gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
