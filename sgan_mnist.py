@@ -296,10 +296,10 @@ def summarize_performance(step, g_model, c_model, latent_points, dataset, run):
     A training without a generator has None as `g_model`. Returns {"train_accuracy": 0..1, and the same for "validation"
     and "test", if there are such sets}.
     """
-    save_model(c_model, run.path / f"c_model_{step:04d}.h5", describe_classifier(dataset, run.record))
     if g_model:
         save_model(g_model, run.path / f"g_model_{step:04d}.h5")
         save_image_grid(generate_fake_samples(g_model, latent_points), run.path / f"generated_plot_{step:04d}.png")
+    save_model(c_model, run.path / f"c_model_{step:04d}.h5", describe_classifier(dataset, run.record))
     accuracies, line = measure(c_model, dataset)
     print(f"{line}\n>Saved: c_model_{step:04d}.h5{f', g_model_{step:04d}.h5' if g_model else ''}")
     return accuracies
