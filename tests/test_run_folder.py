@@ -116,7 +116,7 @@ def test_killed_and_resumed_run_equals_the_whole_one_bit_for_bit(whole_run, smal
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n, name", [(2, "run.json"), (8, "state.npz"), (12, "generated_plot_0004.png")])
+@pytest.mark.parametrize("n, name", [(2, "run.json"), (8, "state.npz"), (12, "c_model_0004.h5")])
 def test_a_run_that_stops_at_any_file_is_resumed_bit_for_bit(whole_run, small_digits, tmp_path, monkeypatch, n, name):
     """As when it is killed before its n-th file has its final name."""
     out, replaced, replace = tmp_path / "run", [], os.replace
