@@ -92,6 +92,7 @@ def log_z(training, images):
     return keras.ops.logsumexp(training.discriminator(images), axis=-1)
 
 
+@pytest.mark.slow
 def test_the_discriminator_learns_the_classes_and_what_is_real(monkeypatch):
     training = make()
     monkeypatch.setattr(training.optimizers[1], "apply", lambda gradients: None)
@@ -105,6 +106,7 @@ def test_the_discriminator_learns_the_classes_and_what_is_real(monkeypatch):
     assert np.max(log_z(training, training.generator(training.latent_points(40, 0), training=True))) < 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["feature-matching", "adversarial"])
 def test_the_generator_learns_what_its_loss_says(loss, monkeypatch):
     """While the discriminator stands still."""
@@ -145,6 +147,7 @@ def test_a_labelled_batch_holds_each_image_equally_often_and_unlabelled_ones_fol
     assert not np.array_equal(seen[0][2], seen[0][3])
 
 
+@pytest.mark.slow
 def test_the_classifier_has_the_average_of_the_weights_in_plain_layers(tmp_path):
     training = make(averaging=1000)
     kept, step = [], tf.function(training.train_step)

@@ -96,6 +96,7 @@ def test_what_cannot_be_written_is_known_before_the_training(command, tmp_path, 
         command("--results", tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_a_run_says_all_about_itself_and_the_baseline_learns(command, small_dataset, tmp_path, capsys):
     arguments = ["--labels", 100, "--steps", 250, "--evaluate-every", 100]
     command(*arguments)

@@ -146,6 +146,7 @@ def test_a_step_descends_the_losses_of_the_papers(small_dataset, monkeypatch, wi
             np.testing.assert_allclose(value - weight.numpy(), gradient, atol=2e-3 * scale + 1e-6, err_msg=weight.path)
 
 
+@pytest.mark.slow
 def test_the_clutter_falls_evenly_to_none(small_dataset, monkeypatch):
     sgan, shares = make(small_dataset, epochs=2), []
     monkeypatch.setattr(tuned, "clutter", lambda images, others, share, seed: shares.append(float(share)) or images)
@@ -247,6 +248,7 @@ def test_shares_follow_the_predictions_and_after_the_warm_up_they_are_equal_or_n
         assert float(sgan.unequal) == 0
 
 
+@pytest.mark.slow
 def test_the_weight_of_the_adversarial_losses_for_other_images_is_a_third_and_falls_to_zero(small_dataset):
     def step(number, **settings):
         """How far a step of plain gradient descent moves the discriminator's weights."""
