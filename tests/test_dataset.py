@@ -132,6 +132,7 @@ def test_without_a_network_mnist_is_refused(network, error, words):
     assert os.listdir(cached.parent) == []
 
 
+@pytest.mark.slow
 def test_auto_falls_back_to_synthetic_digits_with_a_warning(network, capsys):
     network(Exception(DEAD_NETWORK))
     data = load_real_samples("auto")

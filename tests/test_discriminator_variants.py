@@ -157,6 +157,7 @@ def test_multi_output_accuracy_is_over_the_first_classes():
     assert float(sgan.update(images, tf.constant([3, 3, 3, 5]), *others)["c_accuracy"]) == 0.75
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error:The structure of `inputs`")
 def test_multi_output_classifier_is_the_renormalised_first_classes_after_each_step(tmp_path):
     sgan, images = make("multi-output"), noise(6, SHAPE)

@@ -65,8 +65,8 @@ def without_gpu_kernel(function):
     return [node.op for node in nodes if not has_kernel(node)], len(nodes)
 
 
-@pytest.mark.parametrize("name", ["tuned", *(pytest.param(name, marks=pytest.mark.slow) for name in (
-    "stacked", "multi-output", "article", "photographs", "feature-matching"))])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tuned", "stacked", "multi-output", "article", "photographs", "feature-matching"])
 def test_every_operation_of_a_step_has_a_gpu_kernel(name, digits, monkeypatch):
     with monkeypatch.context() as patch:
         gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")

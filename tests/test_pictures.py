@@ -125,6 +125,7 @@ def test_files_that_are_no_pictures_are_refused_in_a_line(tmp_path, make, words)
     assert message.startswith(str(path)) and words in message
 
 
+@pytest.mark.slow
 def test_a_process_reads_its_first_picture_and_postscript_starts_no_program(tmp_path):
     save(tmp_path / "first.png", Image.new("1", (50000, 1900)))  # so large that Pillow warns
     program = tmp_path / "gs"

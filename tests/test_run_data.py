@@ -13,6 +13,7 @@ from sgan.runs.command import InputError
 from sgan_mnist import main
 
 
+@pytest.mark.slow
 def test_labelled_images_that_validate_are_not_trained_on(tmp_path, monkeypatch, capsys):
     """Own colour images, (N, H, W, 3), some without a label, three classes, no test set."""
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 12, 3), "uint8")
