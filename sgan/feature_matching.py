@@ -21,6 +21,7 @@ Its result has not been measured here yet. An epoch's models are 9 MB.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import sgan  # before Keras: it chooses the backend and TensorFlow's CPU kernels
@@ -134,7 +135,7 @@ class FeatureMatchingSGAN(Training):
         self.classifier.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])  # for evaluate() only
         drawn = (steps_per_epoch * settings.batch_size,)
         self.orders = [self.add_weight(drawn, "zeros", "int64", trainable=False, name=f"order_{i}") for i in range(3)]
-        self.optimizers = [keras.optimizers.Adam(self.learning_rate, beta_1=0.5) for _ in range(2)]
+        self.optimizers = [keras.optimizers.Adam(partial(self.learning_rate, i), beta_1=0.5) for i in range(2)]
         for optimizer, model in zip(self.optimizers, (self.discriminator, self.generator)):
             optimizer.build(model.trainable_weights)
 
@@ -159,9 +160,9 @@ class FeatureMatchingSGAN(Training):
         """The generator's input: (n, latent_dim) values, uniform in 0..1."""
         return keras.random.uniform((n, self.settings.latent_dim), seed=seed)
 
-    def learning_rate(self):
-        """Constant, then falling linearly to zero in the last `decay` of the training."""
-        left = 1 - ops.cast(self.optimizers[0].iterations, "float32") / (self.settings.epochs * self.steps_per_epoch)
+    def learning_rate(self, i):
+        """That of optimizer i: constant, then falling linearly to zero in the last `decay` of the training."""
+        left = 1 - ops.cast(self.optimizers[i].iterations, "float32") / (self.settings.epochs * self.steps_per_epoch)
         return self.settings.learning_rate * (ops.minimum(1, left / self.settings.decay) if self.settings.decay else 1)
 
     def shuffle(self):
