@@ -97,7 +97,8 @@ def make(name, dropout=True):
     return sgan
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", ["stacked", *(pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS
+                                               if name != "stacked")])
 def test_each_update_moves_exactly_the_right_weights(name):
     """Which weights move if only one optimizer has a learning rate."""
     sgan = make(name)
@@ -119,6 +120,7 @@ def test_each_update_moves_exactly_the_right_weights(name):
             assert np.array_equal(weight, value) != moves, (active, weight.path)
 
 
+@pytest.mark.slow
 def test_multi_output_update_is_the_plain_sum_on_the_stated_targets():
     """Labelled images carry (1, class), unlabelled ones (1, K), generated ones (0, K): as `train_on_batch` has it, and
     the loss is that of NumPy."""

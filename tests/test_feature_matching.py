@@ -58,6 +58,7 @@ def test_weights_are_normalised_and_begin_with_outputs_of_mean_0_and_deviation_1
     assert [layer.scale.trainable for layer in normalised] == [False] * 5 + [True]
 
 
+@pytest.mark.slow
 def test_the_generator_learns_to_have_the_mean_features_of_real_images():
     training = make()
     silence(training)
@@ -68,8 +69,9 @@ def test_the_generator_learns_to_have_the_mean_features_of_real_images():
                                                                             rel=1e-4)
 
 
-@pytest.mark.parametrize("loss, moving", [("feature-matching", "dg"), ("adversarial", "dg"), ("no-generator", "d"),
-                                          ("supervised-only", "d")])
+@pytest.mark.parametrize("loss, moving", [("feature-matching", "dg"), *(
+    pytest.param(*each, marks=pytest.mark.slow) for each in (("adversarial", "dg"), ("no-generator", "d"),
+                                                             ("supervised-only", "d")))])
 def test_a_step_moves_each_network_by_its_own_loss_only(loss, moving, monkeypatch):
     training = make(loss=loss)
     models = {"d": training.discriminator, "g": training.generator}
@@ -168,6 +170,7 @@ def test_the_classifier_has_the_average_of_the_weights_in_plain_layers(tmp_path)
     assert 0 <= np.min(points) and np.max(points) <= 1
 
 
+@pytest.mark.slow
 def test_the_averages_become_exponential():
     training = make(averaging=2)
     old, new = values(training.averages.trainable_weights), values(training.discriminator.trainable_weights)

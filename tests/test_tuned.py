@@ -57,7 +57,9 @@ def moved(before, weights):
     return [not np.array_equal(a, b) for a, b in zip(before, values(weights))]
 
 
-@pytest.mark.parametrize("without, steps, keep", [("nothing", 0, 0.1), ("nothing", 90, 0.91), ("teacher", 90, 0)])
+@pytest.mark.parametrize("without, steps, keep", [
+    ("nothing", 0, 0.1), *(pytest.param(*each, marks=pytest.mark.slow) for each in (("nothing", 90, 0.91),
+                                                                                    ("teacher", 90, 0)))])
 def test_a_step_moves_discriminator_generator_and_teacher(small_dataset, without, steps, keep):
     sgan = make(small_dataset, epochs=20, without=without)
     sgan.d_optimizer.iterations.assign(steps)
@@ -73,9 +75,10 @@ def test_a_step_moves_discriminator_generator_and_teacher(small_dataset, without
 
 
 @pytest.mark.parametrize("without, progress, warm_up_steps", [
-    ("nothing", 0, 0), ("nothing", 0.6, 3), ("nothing", 0.6, 4),
-    *((each, 0.6, 0) for each in ("augmentation", "clutter", "mutual-information", "pseudo-labels", "generator",
-                                  "unlabelled-images"))])
+    ("nothing", 0.6, 3), *(pytest.param(*each, marks=pytest.mark.slow) for each in (
+        ("nothing", 0, 0), ("nothing", 0.6, 4), ("augmentation", 0.6, 0), ("clutter", 0.6, 0),
+        ("mutual-information", 0.6, 0), ("pseudo-labels", 0.6, 0), ("generator", 0.6, 0),
+        ("unlabelled-images", 0.6, 0)))])
 def test_a_step_descends_the_losses_of_the_papers(small_dataset, monkeypatch, without, progress, warm_up_steps):
     """Written out once more, plainly: every image in a pass of its own kind, the losses from their formulas."""
     monkeypatch.setattr(tuned, "WARM_UP_STEPS", warm_up_steps)
@@ -174,17 +177,39 @@ def test_the_discriminator_sees_no_images_that_it_does_not_learn_from(small_data
 
 def test_each_kind_of_image_has_its_ingredients(small_dataset):
     def look(train_images, **settings):
-        sgan = make(small_dataset._replace(train_images=train_images), **settings)
-        return sgan.kind, set(tuned.INGREDIENTS) - set(sgan.ingredients)
+        settings = TunedSettings(**settings)
+        ingredients = tuned.ingredients_of(settings, train_images)
+        return tuned.kind_of(settings, train_images), {*tuned.INGREDIENTS} - {*ingredients}
 
     strokes = small_dataset.train_images
     grey, colour = (np.random.default_rng(0).integers(0, 256, (*strokes.shape[:3], c), "uint8") for c in (1, 3))
     photographs, others = ({*tuned.INGREDIENTS} - {*tuned.USED_FOR[kind]} for kind in ("photographs", "other"))
     assert look(strokes) == ("strokes", set()) and look(255 - strokes) == ("strokes", {"clutter"})
-    assert look(colour) == ("other", others) and look(grey) == ("other", others)
-    assert look(colour, images="photographs") == ("photographs", photographs)
+    assert look(colour) == ("photographs", photographs) and look(grey) == ("other", others)
+    assert look(colour, images="other") == ("other", others)
     assert look(grey, images="strokes") == ("strokes", set()) and look(strokes, images="other") == ("other", others)
     assert look(grey, without="teacher") == ("other", {*others, "teacher"})
+
+
+@pytest.mark.slow
+def test_photographs_have_unlabelled_images_from_half_of_the_steps_on(small_dataset):
+    colour = np.random.default_rng(0).integers(0, 256, (*small_dataset.train_images.shape[:3], 3), "uint8")
+
+    def weights_after(step, without):
+        sgan = make(small_dataset._replace(train_images=colour), images="photographs", without=without, confidence=0.0)
+        sgan.d_optimizer.iterations.assign(step)
+        teacher = values(sgan.c_model.weights)
+        losses = sgan.train_step(None)
+        keep = (step + 1) / (step + 1 + tuned.AVERAGING)
+        for old, new, weight in zip(teacher, sgan.c_model.weights, sgan.discriminator.weights):  # statistics as well
+            np.testing.assert_allclose(new, keep * old + (1 - keep) * weight, atol=1e-6)
+        return values(sgan.discriminator.weights), float(losses["pseudo_label_loss"])
+
+    half = make(small_dataset).steps // 2
+    for step, loss_expected in (half - 1, False), (half, True):
+        (whole, loss), (supervised_only, _) = (weights_after(step, each) for each in ("nothing", "unlabelled-images"))
+        assert (loss > 0) == loss_expected
+        assert all(np.array_equal(a, b) for a, b in zip(whole, supervised_only)) != loss_expected
 
 
 def test_if_one_class_has_most_images_shares_take_the_place_of_equal_frequencies(small_dataset, monkeypatch):
@@ -307,6 +332,7 @@ def test_a_setting_that_cannot_be_is_refused(small_digits, tmp_path, option, val
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_colour_images_of_any_size_without_a_test_set(tmp_path):
     random = np.random.default_rng(0)
     images, labels = random.integers(0, 256, (60, 18, 11, 3), dtype="uint8"), random.integers(-1, 3, 60)
