@@ -161,8 +161,8 @@ def tuned_backbone(images):
 
 
 def photograph_backbone(images):
-    """As `tuned_backbone`, for photographs: one convolution more, and batch normalisation (Ioffe and Szegedy 2015, arXiv
-    1502.03167)."""
+    """As `tuned_backbone`, for photographs: one convolution more, and batch normalisation (Ioffe and Szegedy 2015,
+    arXiv 1502.03167)."""
     x = images
     for i, (filters, size, strides) in enumerate([(32, 5, 2), (64, 3, 1), (128, 3, 1), (128, 3, 1)], start=1):
         x = layers.Conv2D(filters, size, strides=strides, padding="same", use_bias=False,

@@ -67,7 +67,7 @@ class DataSettings:
     def load(self):
         """Load the `Dataset`. Raises InputError."""
         if (self.image_size or self.grey) and not is_folder(self.data):
-            raise InputError(f"--image-size and --grey are for folders of pictures; {self.data} is none")
+            raise InputError(f"--image-size and --grey are for folders of pictures; {self.data} is not a folder")
         size = self.image_size and tuple(map(int, self.image_size.split("x")))
         return load_real_samples(self.data, size, channels=1 if self.grey else None)
 
