@@ -62,7 +62,7 @@ def test_a_folder_is_read_as_the_options_say(tmp_path):
     assert parsed("--data", str(tmp_path)).load().train_images.shape == (2, 12, 20, 3)
     settings = parsed("--data", str(tmp_path), "--image-size", "8x16", "--grey")
     assert settings.load().train_images.shape == (2, 8, 16, 1)
-    with pytest.raises(InputError, match="--image-size and --grey are for folders of pictures; synthetic is not a folder"):
+    with pytest.raises(InputError, match="are for folders of pictures; synthetic is not a folder"):
         DataSettings(data="synthetic", grey=True).load()
 
 

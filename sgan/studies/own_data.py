@@ -4,10 +4,9 @@
 
 The tuned SGAN, and the same network without the unlabelled images, are trained five times each, with four fifths of
 the labelled images, and predict the last fifth, which no training sees, not even without labels. So each labelled image
-is predicted once by a classifier that has not seen it. An exact McNemar test (McNemar 1947,
-Psychometrika 12) says whether the difference is larger than chance: if neither classifier is better, an image that only
-one of them gets right is equally likely to be either's. The training sets of the folds overlap, so its p is an
-approximation.
+is predicted once by a classifier that has not seen it. An exact McNemar test (McNemar 1947, Psychometrika 12) says
+whether the difference is larger than chance: if neither classifier is better, an image that only one of them gets right
+is equally likely to be either's. The training sets of the folds overlap, so its p is an approximation.
 """
 
 import itertools
