@@ -36,9 +36,10 @@ added, in the order of the step, with the names by which `--without` leaves it o
    sum of all losses.
 
 All of it is for images that show bright strokes on a dark background; for dark strokes 3, which draws bright ones, is
-left out. Photographs have 1, 2, 4 and 5; they are warped less, mirrored, and changed in light and colour, their network
-is larger, and the warm-up takes the first half of the steps, which are on labelled images only. Other
-images have 1 and 6, and the weight of the adversarial losses is a third at first and falls linearly to zero.
+left out. Photographs have 1, 2, 4 and 5; they are warped less, mirrored, and changed in light and colour. Their network
+has more filters, batch normalisation and no noise. Their warm-up takes the first half of the steps, which are on
+labelled images only; the weights in 4 and 5 then begin half-way. Other images have 1 and 6, and the weight of the
+adversarial losses is a third at first and falls linearly to zero.
 
 Measured (results/README.md, five label splits each): 0.77 ± 0.09 % test error with 100 labels, 0.78 ± 0.06 % with 20,
 after 4,200 steps. Those with 100 labels took 226 to 284 s on two CPU cores (AVX512), evaluations left out (TensorFlow
@@ -132,7 +133,8 @@ def kind_of(settings, images):
         return settings.images
     if background(images) is not None:
         return "strokes"
-    return "photographs" if images.shape[-1] == 3 else "other"
+    in_colour = images.shape[-1] == 3 and (images[..., 0] != images[..., 2]).any()
+    return "photographs" if in_colour else "other"
 
 
 def ingredients_of(settings, images):
@@ -161,8 +163,8 @@ def tuned_backbone(images):
 
 
 def photograph_backbone(images):
-    """As `tuned_backbone`, for photographs: one convolution more, and batch normalisation (Ioffe and Szegedy 2015,
-    arXiv 1502.03167)."""
+    """Images (n, H, W, C) in [-1, 1] to features (n, 128): four convolutions with batch normalisation (Ioffe and
+    Szegedy 2015, arXiv 1502.03167), a dense layer, dropout."""
     x = images
     for i, (filters, size, strides) in enumerate([(32, 5, 2), (64, 3, 1), (128, 3, 1), (128, 3, 1)], start=1):
         x = layers.Conv2D(filters, size, strides=strides, padding="same", use_bias=False,
@@ -395,11 +397,12 @@ def main(argv=None):
         steps = settings.epochs * settings.steps_per_epoch
         training = TunedSGAN(settings, labelled, dataset.train_images, dataset.n_classes, steps)
         left_out = [name for name in INGREDIENTS if name not in training.ingredients]
-        hint = "; if a mirrored one is another one: --images other" if training.kind == "photographs" else ""
+        hint = "; --images other if a mirror image may be of another class" if training.kind == "photographs" else ""
         print(f"Images: taken for {training.kind} (--images {settings.images}{hint})\n"
               f"Left out for these, or by --without {settings.without}: {', '.join(left_out) or 'nothing'}")
         if training.kind == "photographs" and "unlabelled-images" in training.ingredients:
-            print(f"The first {training.warm_up:,} steps are on labelled images only, and faster")
+            print(f"The first {training.warm_up:,} steps are on labelled images only; the others take about three "
+                  "times as long")
         if "augmentation" in training.ingredients:
             save_augmented(dataset.train_images, training.kind, run.path / "augmented.png")
         train(training, dataset, run)

@@ -186,7 +186,7 @@ def test_each_kind_of_image_has_its_ingredients(small_dataset):
     photographs, others = ({*tuned.INGREDIENTS} - {*tuned.USED_FOR[kind]} for kind in ("photographs", "other"))
     assert look(strokes) == ("strokes", set()) and look(255 - strokes) == ("strokes", {"clutter"})
     assert look(colour) == ("photographs", photographs) and look(grey) == ("other", others)
-    assert look(colour, images="other") == ("other", others)
+    assert look(colour, images="other") == ("other", others) == look(np.repeat(grey, 3, axis=-1))
     assert look(grey, images="strokes") == ("strokes", set()) and look(strokes, images="other") == ("other", others)
     assert look(grey, without="teacher") == ("other", {*others, "teacher"})
 
@@ -199,17 +199,20 @@ def test_photographs_have_unlabelled_images_from_half_of_the_steps_on(small_data
         sgan = make(small_dataset._replace(train_images=colour), images="photographs", without=without, confidence=0.0)
         sgan.d_optimizer.iterations.assign(step)
         teacher = values(sgan.c_model.weights)
+        sgan.shares.assign([0.9] + [0.01] * 9)
         losses = sgan.train_step(None)
         keep = (step + 1) / (step + 1 + tuned.AVERAGING)
         for old, new, weight in zip(teacher, sgan.c_model.weights, sgan.discriminator.weights):  # statistics as well
             np.testing.assert_allclose(new, keep * old + (1 - keep) * weight, atol=1e-6)
-        return values(sgan.discriminator.weights), float(losses["pseudo_label_loss"])
+        assert float(sgan.unequal) == (step + 1 == half)  # decided at the end of the warm-up
+        return values(sgan.discriminator.weights), [float(losses[name]) for name in ("pseudo_label_loss",
+                                                                                     "mutual_information")]
 
     half = make(small_dataset).steps // 2
-    for step, loss_expected in (half - 1, False), (half, True):
-        (whole, loss), (supervised_only, _) = (weights_after(step, each) for each in ("nothing", "unlabelled-images"))
-        assert (loss > 0) == loss_expected
-        assert all(np.array_equal(a, b) for a, b in zip(whole, supervised_only)) != loss_expected
+    for step, expected in (half - 1, False), (half, True):
+        (whole, losses), (supervised_only, _) = (weights_after(step, each) for each in ("nothing", "unlabelled-images"))
+        assert [loss > 0 for loss in losses] == [expected, expected]
+        assert all(np.array_equal(a, b) for a, b in zip(whole, supervised_only)) != expected
 
 
 def test_if_one_class_has_most_images_shares_take_the_place_of_equal_frequencies(small_dataset, monkeypatch):
@@ -337,8 +340,7 @@ def test_colour_images_of_any_size_without_a_test_set(tmp_path):
     random = np.random.default_rng(0)
     images, labels = random.integers(0, 256, (60, 18, 11, 3), dtype="uint8"), random.integers(-1, 3, 60)
     np.savez(tmp_path / "own.npz", x_train=images, y_train=labels)
-    main(["--data", str(tmp_path / "own.npz"), "--epochs", "1", "--steps-per-epoch", "2", "--out", str(tmp_path),
-          "--images", "photographs"])
+    main(["--data", str(tmp_path / "own.npz"), "--epochs", "1", "--steps-per-epoch", "2", "--out", str(tmp_path)])
     assert keras.models.load_model(tmp_path / "c_model_0002.h5").input_shape == (None, 18, 11, 3)
     assert not [*tmp_path.glob("g_model*"), *tmp_path.glob("generated*")]  # for photographs none is trained
     with Image.open(tmp_path / "augmented.png") as picture:  # eight images, and below each a copy
