@@ -406,9 +406,10 @@ def main(argv=None):
         if "augmentation" in training.ingredients:
             save_augmented(dataset.train_images, training.kind, run.path / "augmented.png")
         train(training, dataset, run)
+        hint = "; --without mutual-information may be better" if "mutual-information" in training.ingredients else ""
         for k, share in training.rare_classes().items():
             print(f"class {printable(dataset.class_names[k])} is rare: as predicted, about {share:.1%} of the "
-                  "unlabelled images")
+                  f"unlabelled images{hint}")
 
 
 if __name__ == "__main__":
