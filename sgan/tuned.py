@@ -60,9 +60,10 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from sgan.data.augmentation import AUGMENTATION, KINDS, background, clutter
+from sgan.data.augmentation import AUGMENTATION, KINDS, background, clutter, look_like
 from sgan.data.dataset import default_labels
 from sgan.models.evaluation import scale_images
+from sgan.models.photographs import photograph_backbone
 from sgan.runs.command import InputError, printable, run_command
 from sgan.runs.device import on_device
 from sgan.runs.fit import Training, batch_accuracy
@@ -129,12 +130,7 @@ class TunedSettings(RunSettings):
 def kind_of(settings, images):
     """Whether images, uint8 (N, H, W, C), are "strokes", "photographs" or "other": as `TunedSettings` say or they look.
     """
-    if settings.images != "auto":
-        return settings.images
-    if background(images) is not None:
-        return "strokes"
-    in_colour = images.shape[-1] == 3 and (images[..., 0] != images[..., 2]).any()
-    return "photographs" if in_colour else "other"
+    return look_like(images) if settings.images == "auto" else settings.images
 
 
 def ingredients_of(settings, images):
@@ -157,21 +153,6 @@ def tuned_backbone(images):
     x = leaky(layers.Conv2D(64, 3, padding="same", kernel_initializer="he_normal", name="conv_2")(x))
     x = layers.MaxPooling2D(name="pool")(x)
     x = leaky(layers.Conv2D(64, 3, padding="same", kernel_initializer="he_normal", name="conv_3")(x))
-    x = layers.Dropout(0.25, name="dropout_1")(layers.Flatten(name="flatten")(x))
-    x = leaky(layers.Dense(128, kernel_initializer="he_normal", name="dense")(x))
-    return layers.Dropout(0.25, name="dropout_2")(x)
-
-
-def photograph_backbone(images):
-    """Images (n, H, W, C) in [-1, 1] to features (n, 128): four convolutions with batch normalisation (Ioffe and
-    Szegedy 2015, arXiv 1502.03167), a dense layer, dropout."""
-    x = images
-    for i, (filters, size, strides) in enumerate([(32, 5, 2), (64, 3, 1), (128, 3, 1), (128, 3, 1)], start=1):
-        x = layers.Conv2D(filters, size, strides=strides, padding="same", use_bias=False,
-                          kernel_initializer="he_normal", name=f"conv_{i}")(x)
-        x = leaky(layers.BatchNormalization(momentum=0.9, name=f"batch_norm_{i}")(x))
-        if i in (2, 3):
-            x = layers.MaxPooling2D(padding="same", name=f"pool_{i}")(x)
     x = layers.Dropout(0.25, name="dropout_1")(layers.Flatten(name="flatten")(x))
     x = leaky(layers.Dense(128, kernel_initializer="he_normal", name="dense")(x))
     return layers.Dropout(0.25, name="dropout_2")(x)

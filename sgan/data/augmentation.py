@@ -145,3 +145,12 @@ def background(images):
     most_frequent = counts.argmax(axis=1)
     near = abs(np.arange(256) - most_frequent[:, None]) <= 12
     return most_frequent.mean() if counts[near].sum() > counts.sum() / 2 else None
+
+
+def look_like(images):
+    """What images, uint8 (N, H, W, C), seem to show: "strokes", "photographs" (in colour without a plain background) or
+    "other"."""
+    if background(images) is not None:
+        return "strokes"
+    in_colour = images.shape[-1] == 3 and (images[..., 0] != images[..., 2]).any()
+    return "photographs" if in_colour else "other"

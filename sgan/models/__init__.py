@@ -1,1 +1,1 @@
-"""Saved classifiers: loading them safely, what they say about themselves, measuring them; and a faster convolution."""
+"""Saved classifiers: loading them safely, what they say about themselves, measuring them; networks and layers."""
