@@ -22,11 +22,9 @@ added, in the order of the step, with the names by which `--without` leaves it o
    classes equally often (Ji et al. 2019, Invariant information clustering, arXiv 1807.06653). The last of these, the
    marginal entropy, counts twice at first and once at the end: with two labels per class, one class may otherwise
    absorb another. In the first 100 steps, a supervised warm-up, all of it has no weight: it would divide the images
-   into classes before the few labels have said which, and such a division lasts. If the teacher then gives more than
-   half of the images one class, the classes are not equally frequent: minus the divergence from the shares that the
-   teacher finds, a running mean, takes the place of the marginal entropy. In 4 and 5 both predictions are then those of
-   a classifier that knows the shares, which the classifier itself does not learn (logit adjustment: Menon et al. 2020,
-   arXiv 2007.07314; shares by expectation maximisation: Saerens et al. 2002, Adjusting the outputs of a classifier).
+   into classes before the few labels have said which, and such a division lasts. A rare class would be made to take
+   images of others, the more of them the fewer classes there are. So it is left out for fewer than six classes, and
+   has no weight later either if the teacher then gives one class more than half of a step's images.
 5. Pseudo-labels (`pseudo-labels`). Where the teacher is confident about an unlabelled image, its prediction is the
    class that the augmented image is trained on. The weight starts at zero, as wrong predictions would confirm
    themselves (Sohn et al. 2020, FixMatch, arXiv 2001.07685; ramp-up: Lee 2013, Pseudo-label).
@@ -36,10 +34,9 @@ added, in the order of the step, with the names by which `--without` leaves it o
    sum of all losses.
 
 All of it is for images that show bright strokes on a dark background; for dark strokes 3, which draws bright ones, is
-left out. Photographs have 1, 2, 4 and 5; they are warped less, mirrored, and changed in light and colour. Their network
-has more filters, batch normalisation and no noise. Their warm-up takes the first half of the steps, which are on
-labelled images only; the weights in 4 and 5 then begin half-way. Other images have 1 and 6, and the weight of the
-adversarial losses is a third at first and falls linearly to zero.
+left out. Photographs have 1 and 2 only: with 4 and 5, too, no gain could be shown. They are warped less, mirrored, and
+changed in light and colour; their network is larger and has batch normalisation. Other images have 1 and 6, and the
+weight of the adversarial losses is a third at first and falls linearly to zero.
 
 Measured (results/README.md, five label splits each): 0.77 ± 0.09 % test error with 100 labels, 0.78 ± 0.06 % with 20,
 after 4,200 steps. Those with 100 labels took 226 to 284 s on two CPU cores (AVX512), evaluations left out (TensorFlow
@@ -62,7 +59,7 @@ from keras import layers, ops
 
 from sgan.data.augmentation import AUGMENTATION, KINDS, background, clutter, look_like
 from sgan.data.dataset import default_labels
-from sgan.models.evaluation import scale_images
+from sgan.models.evaluation import predict_classes, scale_images
 from sgan.models.photographs import photograph_backbone
 from sgan.runs.command import InputError, printable, run_command
 from sgan.runs.device import on_device
@@ -81,7 +78,7 @@ INGREDIENTS = ("unlabelled-images", "generator", "mutual-information", "pseudo-l
                "teacher")
 USED_FOR = {  # each kind of image
     "strokes": INGREDIENTS,
-    "photographs": ("unlabelled-images", "mutual-information", "pseudo-labels", "augmentation", "teacher"),
+    "photographs": ("augmentation", "teacher"),
     "other": ("unlabelled-images", "generator", "teacher"),
 }
 NEEDS = {  # without one of these an ingredient is left out, too
@@ -90,7 +87,8 @@ NEEDS = {  # without one of these an ingredient is left out, too
     "pseudo-labels": ("unlabelled-images",),
     "clutter": ("augmentation", "unlabelled-images"),  # it is made of the latter, and is a kind of augmentation
 }
-WARM_UP_STEPS = 100  # the first steps, in which the mutual information has no weight; of photographs half of all
+WARM_UP_STEPS = 100  # the first steps, in which the mutual information has no weight
+FEW_CLASSES = 5  # with so many classes or fewer there is no mutual information
 RARE = 0.4  # classes with less than this times the mean share of the unlabelled images are named after the training
 AVERAGING = 9  # the teacher averages over about the last ninth of the steps so far
 
@@ -133,11 +131,13 @@ def kind_of(settings, images):
     return look_like(images) if settings.images == "auto" else settings.images
 
 
-def ingredients_of(settings, images):
+def ingredients_of(settings, images, n_classes):
     """Which of the INGREDIENTS a training with these `TunedSettings` has for images uint8 (N, H, W, C); a list."""
     left_out, kind = set(settings.without.split(",")), kind_of(settings, images)
     if kind == "strokes" and (background(images) or 0) > 127:
         left_out.add("clutter")  # which draws bright strokes
+    if n_classes <= FEW_CLASSES:
+        left_out.add("mutual-information")
     return [name for name in USED_FOR[kind] if not {name, *NEEDS.get(name, ())} & left_out]
 
 
@@ -231,9 +231,8 @@ class TunedSGAN(Training):
                                         "mutual_information", "marginal_entropy", "pseudo_label_loss", "mask_rate"),
                          settings.seed)
         self.settings, self.steps = settings, steps
-        self.ingredients = ingredients_of(settings, unlabelled_images)
+        self.ingredients = ingredients_of(settings, unlabelled_images, n_classes)
         self.kind = kind_of(settings, unlabelled_images)
-        self.warm_up = steps // 2 if self.kind == "photographs" else WARM_UP_STEPS
         self.has_generator = "generator" in self.ingredients
         image_shape = unlabelled_images.shape[1:]
         self.g_model = tuned_generator(settings.latent_dim, image_shape)
@@ -244,12 +243,10 @@ class TunedSGAN(Training):
         self.c_model = keras.models.clone_model(classifier)  # the teacher
         self.c_model.set_weights(classifier.get_weights())
         self.c_model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])  # for evaluate() only
-        self.label_shares = np.bincount(labelled[1], minlength=n_classes).astype("float32") / len(labelled[1])
         self.labelled = [on_device(values) for values in labelled]
         self.unlabelled = [on_device(unlabelled_images)]
 
-        self.shares = self.add_weight((n_classes,), "zeros", trainable=False, name="shares")
-        self.unequal = self.add_weight((), "zeros", trainable=False, name="unequal")
+        self.equal_shares = self.add_weight((), "zeros", trainable=False, name="equal_shares")  # 1: maximise 4
         self.d_optimizer = keras.optimizers.Adam(settings.learning_rate, beta_1=settings.beta_1)
         self.g_optimizer = keras.optimizers.Adam(settings.learning_rate, beta_1=0.5)
         self.d_optimizer.build(self.discriminator.trainable_weights)
@@ -276,15 +273,7 @@ class TunedSGAN(Training):
 
     def train_step(self, data):
         """One step; `data`, its number, is not needed. Returns the step's own metrics."""
-        if self.kind != "photographs" or "unlabelled-images" not in self.ingredients:
-            return self.step(self.ingredients)
-        labelled_only = [name for name in self.ingredients if name in ("augmentation", "teacher")]
-        return ops.cond(self.d_optimizer.iterations < self.warm_up,
-                        lambda: self.step(labelled_only), lambda: self.step(self.ingredients))
-
-    def step(self, ingredients):
-        """One step with these INGREDIENTS. Returns its metrics."""
-        settings, seed = self.settings, self.seed_generator
+        settings, ingredients, seed = self.settings, self.ingredients, self.seed_generator
         labelled_images, labels = generate_real_samples(self.labelled, settings.labelled_batch, seed)
         (unlabelled_images,) = generate_real_samples(self.unlabelled, settings.batch_size, seed)
         noise = generate_latent_points(settings.latent_dim, settings.generated_batch, seed)
@@ -292,10 +281,6 @@ class TunedSGAN(Training):
         progress = ops.cast(step, "float32") / self.steps  # from 0 to 1
 
         teacher_probabilities = self.c_model(unlabelled_images, training=False)  # for images as they are
-        prior = ops.maximum(self.shares / self.label_shares, 1e-4)  # how much more frequent than among the labels
-        adjusted = teacher_probabilities * prior
-        adjusted /= ops.sum(adjusted, axis=1, keepdims=True)
-        teacher_probabilities = ops.where(self.unequal > 0, adjusted, teacher_probabilities)
         images = labelled_images
         if "unlabelled-images" in ingredients:
             images = ops.concatenate([labelled_images, unlabelled_images])
@@ -306,19 +291,18 @@ class TunedSGAN(Training):
             labelled_logits, unlabelled_logits = ops.split(logits, [settings.labelled_batch])
             d_loss = ops.mean(keras.losses.sparse_categorical_crossentropy(labels, labelled_logits, from_logits=True))
             losses = {"c_loss": d_loss}
-            adjusted_logits = unlabelled_logits + self.unequal * ops.log(prior)
             if "mutual-information" in ingredients:
-                predictions = ops.softmax(adjusted_logits)
-                information, marginal = mutual_information_and_marginal_entropy(teacher_probabilities, predictions)
+                information, marginal = mutual_information_and_marginal_entropy(
+                    teacher_probabilities, ops.softmax(unlabelled_logits))
                 losses["mutual_information"], losses["marginal_entropy"] = information, marginal
-                weight = settings.mutual_information_weight * ops.cast(step >= self.warm_up, "float32")
+                one_prevails = ops.max(ops.mean(teacher_probabilities, axis=0)) > 0.5
+                self.equal_shares.assign(ops.where(step == WARM_UP_STEPS, 1 - ops.cast(one_prevails, "float32"),
+                                                   self.equal_shares))
+                weight = settings.mutual_information_weight * self.equal_shares
                 d_loss -= weight * (information + (1 - progress) * 2 * marginal)  # maximised; 2 H(P_j) twice at first
-                classes = ops.mean(ops.concatenate([teacher_probabilities, predictions]), axis=0)
-                surprise = -ops.sum(classes * ops.log(ops.maximum(self.shares, 1e-7)))
-                d_loss += weight * (1 + (1 - progress) * 2) * self.unequal * surprise
             if "pseudo-labels" in ingredients:
                 losses["pseudo_label_loss"], losses["mask_rate"] = pseudo_label_loss(
-                    adjusted_logits, teacher_probabilities, settings.confidence)
+                    unlabelled_logits, teacher_probabilities, settings.confidence)
                 d_loss += progress * losses["pseudo_label_loss"]
             if "generator" in ingredients:
                 with tf.GradientTape() as g_tape:
@@ -336,27 +320,24 @@ class TunedSGAN(Training):
             losses["g_loss"] = g_loss
         weights = self.discriminator.trainable_weights
         self.d_optimizer.apply(d_tape.gradient(d_loss, weights), weights)
-        self.update_teacher(teacher_probabilities)
+        self.update_teacher()
 
         losses["c_accuracy"] = batch_accuracy(labelled_logits, labels)
         return self.record({mean.name: losses.get(mean.name, ops.zeros(())) for mean in self.means})
 
-    def update_teacher(self, predictions):
-        """Move the teacher's weights towards the discriminator's, and the classes' shares towards its predictions,
-        (n, K), for unlabelled images, by less and less as steps are made."""
+    def update_teacher(self):
+        """Move the teacher's weights towards the discriminator's, by less and less as steps are made."""
         step = ops.cast(self.d_optimizer.iterations, "float32")
-        keep = step / (step + AVERAGING)
-        self.shares.assign(keep * self.shares + (1 - keep) * ops.mean(predictions, axis=0))
-        unequal = ops.cast(ops.max(self.shares) > 0.5, "float32")
-        self.unequal.assign(ops.where(step == self.warm_up, unequal, self.unequal))
-        keep = keep if "teacher" in self.ingredients else 0
+        keep = step / (step + AVERAGING) if "teacher" in self.ingredients else 0
         for average, weight in zip(self.c_model.weights, self.discriminator.weights):
             average.assign(keep * average + (1 - keep) * weight)
 
-    def rare_classes(self):
-        """The rare classes and their shares, 0..1, of the unlabelled images: {number of the class: share}."""
-        shares = ops.convert_to_numpy(self.shares)
-        return {k: share for k, share in enumerate(shares) if share < RARE / len(shares)}
+
+def rare_classes(c_model, images, n_classes):
+    """The classes that the classifier rarely predicts for images uint8 (N, H, W, C): {number: share, 0..1}."""
+    predicted = predict_classes(c_model, images, np.arange(len(images)))
+    shares = np.bincount(predicted, minlength=n_classes) / len(images)
+    return {k: share for k, share in enumerate(shares) if share < RARE / n_classes}
 
 
 def save_augmented(images, kind, path):
@@ -381,14 +362,13 @@ def main(argv=None):
         hint = "; --images other if a mirror image may be of another class" if training.kind == "photographs" else ""
         print(f"Images: taken for {training.kind} (--images {settings.images}{hint})\n"
               f"Left out for these, or by --without {settings.without}: {', '.join(left_out) or 'nothing'}")
-        if training.kind == "photographs" and "unlabelled-images" in training.ingredients:
-            print(f"The first {training.warm_up:,} steps are on labelled images only; the others take about three "
-                  "times as long")
+        if "unlabelled-images" not in USED_FOR[training.kind]:
+            print("The unlabelled images are not used for this kind of image: they have brought nothing")
         if "augmentation" in training.ingredients:
             save_augmented(dataset.train_images, training.kind, run.path / "augmented.png")
         train(training, dataset, run)
         hint = "; --without mutual-information may be better" if "mutual-information" in training.ingredients else ""
-        for k, share in training.rare_classes().items():
+        for k, share in rare_classes(training.c_model, dataset.train_images, dataset.n_classes).items():
             print(f"class {printable(dataset.class_names[k])} is rare: as predicted, about {share:.1%} of the "
                   f"unlabelled images{hint}")
 

@@ -91,3 +91,8 @@ def test_every_labelled_image_is_predicted_once_in_each_training(monkeypatch, ca
 def test_a_validation_split_is_no_option_as_each_fold_is_held_out_already(small_digits):
     with pytest.raises(InputError, match="unrecognized arguments: --validation-split"):
         main(["--data", str(small_digits), "--validation-split", "0.2"])
+
+
+def test_for_photographs_there_is_nothing_to_compare(small_digits):
+    with pytest.raises(InputError, match="does not use the unlabelled images for photographs"):
+        main(["--data", str(small_digits), "--images", "photographs"])

@@ -30,7 +30,7 @@ from sgan.runs.command import InputError, printable, run_command
 from sgan.runs.device import set_up_device
 from sgan.runs.fit import TimeLeft, fit, in_words
 from sgan.runs.options import ArgumentParser, add_options, option
-from sgan.tuned import USED_FOR, TunedSettings, TunedSGAN, ingredients_of
+from sgan.tuned import USED_FOR, TunedSettings, TunedSGAN, ingredients_of, kind_of
 from sgan_mnist import select_supervised_samples
 
 FOLDS = 5
@@ -153,10 +153,14 @@ def main(argv=None):
                                  "them with their labels"):
         print(f"Data: {note}")
 
+    if kind_of(settings, dataset.train_images) == "photographs":
+        raise InputError("the tuned SGAN does not use the unlabelled images for photographs: there is nothing to compare "
+                         "(--images strokes or other, if they are none)")
     trainings = {name: TunedSettings(epochs=settings.epochs, images=settings.images, seed=settings.seed,
                                      without=without) for name, without in TRAININGS.items()}
     for name, tuned in trainings.items():
-        print(f"Training {name}: ingredients {', '.join(ingredients_of(tuned, dataset.train_images))}")
+        ingredients = ingredients_of(tuned, dataset.train_images, dataset.n_classes)
+        print(f"Training {name}: ingredients {', '.join(ingredients)}")
     began, right = time.perf_counter(), {name: np.zeros(len(rows), bool) for name in trainings}
     for done, (fold, name) in enumerate(itertools.product(range(FOLDS), trainings), start=1):
         held_out = folds == fold
