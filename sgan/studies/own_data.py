@@ -154,7 +154,7 @@ def main(argv=None):
         print(f"Data: {note}")
 
     if kind_of(settings, dataset.train_images) == "photographs":
-        raise InputError("the tuned SGAN does not use the unlabelled images for photographs: there is nothing to compare "
+        raise InputError("the tuned SGAN does not use the unlabelled images for photographs: nothing to compare "
                          "(--images strokes or other, if they are none)")
     trainings = {name: TunedSettings(epochs=settings.epochs, images=settings.images, seed=settings.seed,
                                      without=without) for name, without in TRAININGS.items()}
