@@ -23,8 +23,9 @@ added, in the order of the step, with the names by which `--without` leaves it o
    marginal entropy, counts twice at first and once at the end: with two labels per class, one class may otherwise
    absorb another. In the first 100 steps, a supervised warm-up, all of it has no weight: it would divide the images
    into classes before the few labels have said which, and such a division lasts. A rare class would be made to take
-   images of others, the more of them the fewer classes there are. So it is left out for fewer than six classes, and
-   has no weight later either if the teacher then gives one class more than half of a step's images.
+   images of others, the more of them the fewer classes there are. So up to five classes do without it if there are at
+   least five labels of each; and it has no weight if, right after the warm-up, the teacher gives one class more than
+   half of a step's images.
 5. Pseudo-labels (`pseudo-labels`). Where the teacher is confident about an unlabelled image, its prediction is the
    class that the augmented image is trained on. The weight starts at zero, as wrong predictions would confirm
    themselves (Sohn et al. 2020, FixMatch, arXiv 2001.07685; ramp-up: Lee 2013, Pseudo-label).
@@ -88,7 +89,7 @@ NEEDS = {  # without one of these an ingredient is left out, too
     "clutter": ("augmentation", "unlabelled-images"),  # it is made of the latter, and is a kind of augmentation
 }
 WARM_UP_STEPS = 100  # the first steps, in which the mutual information has no weight
-FEW_CLASSES = 5  # with so many classes or fewer there is no mutual information
+FEW_CLASSES, ENOUGH_LABELS = 5, 5  # with so few classes, and so many labels of each, there is no mutual information
 RARE = 0.4  # classes with less than this times the mean share of the unlabelled images are named after the training
 AVERAGING = 9  # the teacher averages over about the last ninth of the steps so far
 
@@ -111,8 +112,9 @@ class TunedSettings(RunSettings):
                                        min=0)
     mutual_information_weight: float = option(2.0, "weight of the mutual information, after the warm-up", min=0)
     images: str = option("auto", "what they show: strokes on a plain background (digits, letters, drawings), "
-                                 "photographs, or something other (X-rays), which is not augmented; auto takes colour "
-                                 "images without a plain background for photographs",
+                                 "photographs (learned without the unlabelled ones), or something other (X-rays), "
+                                 "which is not augmented; auto takes colour images without a plain background for "
+                                 "photographs",
                          choices=("auto", *USED_FOR))
     without: str = option("nothing", "ingredients to leave out, A,B,...; those that need them go too: "
                                     f"{', '.join(INGREDIENTS)}")
@@ -131,12 +133,18 @@ def kind_of(settings, images):
     return look_like(images) if settings.images == "auto" else settings.images
 
 
-def ingredients_of(settings, images, n_classes):
-    """Which of the INGREDIENTS a training with these `TunedSettings` has for images uint8 (N, H, W, C); a list."""
+def ingredients_of(settings, images, labels):
+    """Which of the INGREDIENTS a training with these `TunedSettings` has, a list.
+
+    Args:
+        images: uint8 (N, H, W, C), all of them.
+        labels: (n,) class numbers, of the labelled ones.
+    """
     left_out, kind = set(settings.without.split(",")), kind_of(settings, images)
     if kind == "strokes" and (background(images) or 0) > 127:
         left_out.add("clutter")  # which draws bright strokes
-    if n_classes <= FEW_CLASSES:
+    n_labels = np.unique(labels, return_counts=True)[1]
+    if len(n_labels) <= FEW_CLASSES and n_labels.min() >= ENOUGH_LABELS:
         left_out.add("mutual-information")
     return [name for name in USED_FOR[kind] if not {name, *NEEDS.get(name, ())} & left_out]
 
@@ -231,7 +239,7 @@ class TunedSGAN(Training):
                                         "mutual_information", "marginal_entropy", "pseudo_label_loss", "mask_rate"),
                          settings.seed)
         self.settings, self.steps = settings, steps
-        self.ingredients = ingredients_of(settings, unlabelled_images, n_classes)
+        self.ingredients = ingredients_of(settings, unlabelled_images, labelled[1])
         self.kind = kind_of(settings, unlabelled_images)
         self.has_generator = "generator" in self.ingredients
         image_shape = unlabelled_images.shape[1:]
@@ -364,13 +372,14 @@ def main(argv=None):
               f"Left out for these, or by --without {settings.without}: {', '.join(left_out) or 'nothing'}")
         if "unlabelled-images" not in USED_FOR[training.kind]:
             print("The unlabelled images are not used for this kind of image: they have brought nothing")
+        if "mutual-information" in training.ingredients:
+            print("Assumed: the classes are about equally frequent (if not: --without mutual-information)")
         if "augmentation" in training.ingredients:
             save_augmented(dataset.train_images, training.kind, run.path / "augmented.png")
         train(training, dataset, run)
-        hint = "; --without mutual-information may be better" if "mutual-information" in training.ingredients else ""
         for k, share in rare_classes(training.c_model, dataset.train_images, dataset.n_classes).items():
             print(f"class {printable(dataset.class_names[k])} is rare: as predicted, about {share:.1%} of the "
-                  f"unlabelled images{hint}")
+                  "unlabelled images")
 
 
 if __name__ == "__main__":

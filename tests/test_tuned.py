@@ -177,16 +177,17 @@ def test_the_discriminator_sees_no_images_that_it_does_not_learn_from(small_data
 
 
 def test_each_kind_of_image_has_its_ingredients(small_dataset):
-    def look(train_images, n_classes=10, **settings):
+    def look(train_images, labels=range(10), **settings):
         settings = TunedSettings(**settings)
-        ingredients = tuned.ingredients_of(settings, train_images, n_classes)
+        ingredients = tuned.ingredients_of(settings, train_images, labels)
         return tuned.kind_of(settings, train_images), {*tuned.INGREDIENTS} - {*ingredients}
 
     strokes = small_dataset.train_images
     grey, colour = (np.random.default_rng(0).integers(0, 256, (*strokes.shape[:3], c), "uint8") for c in (1, 3))
     photographs, others = ({*tuned.INGREDIENTS} - {*tuned.USED_FOR[kind]} for kind in ("photographs", "other"))
     assert look(strokes) == ("strokes", set()) and look(255 - strokes) == ("strokes", {"clutter"})
-    assert look(strokes, n_classes=5) == ("strokes", {"mutual-information"}) and look(strokes, n_classes=6)[1] == set()
+    assert look(strokes, 5 * [*range(5)]) == ("strokes", {"mutual-information"})
+    assert look(strokes, 4 * [*range(5)]) == ("strokes", set()) == look(strokes, 5 * [*range(6)])
     assert look(colour) == ("photographs", photographs) and look(grey) == ("other", others)
     assert look(colour, images="other") == ("other", others) == look(np.repeat(grey, 3, axis=-1))
     assert look(grey, images="strokes") == ("strokes", set()) and look(strokes, images="other") == ("other", others)
@@ -296,21 +297,24 @@ def test_a_setting_that_cannot_be_is_refused(small_digits, tmp_path, option, val
 
 
 @pytest.mark.slow
-def test_colour_images_of_any_size_without_a_test_set(tmp_path):
+def test_colour_images_of_any_size_without_a_test_set(tmp_path, capsys):
     random = np.random.default_rng(3)
     images, labels = random.integers(0, 256, (60, 18, 11, 3), dtype="uint8"), random.integers(-1, 3, 60)
     np.savez(tmp_path / "own.npz", x_train=images, y_train=labels)
     main(["--data", str(tmp_path / "own.npz"), "--epochs", "1", "--steps-per-epoch", "2", "--out", str(tmp_path)])
     assert keras.models.load_model(tmp_path / "c_model_0002.h5").input_shape == (None, 18, 11, 3)
     assert not [*tmp_path.glob("g_model*"), *tmp_path.glob("generated*")]  # for photographs none is trained
+    output = capsys.readouterr().out
+    assert "The unlabelled images are not used" in output and "Assumed" not in output
     with Image.open(tmp_path / "augmented.png") as picture:  # eight images, and below each a copy
         assert picture.mode == "RGB" and picture.size == (9 * 8 * 11, 9 * 2 * 18)
 
 
 @pytest.mark.slow
-def test_the_study_trains_the_same_as_the_script(small_digits, small_dataset, tmp_path):
+def test_the_study_trains_the_same_as_the_script(small_digits, small_dataset, tmp_path, capsys):
     main(["--data", str(small_digits), "--labels", "20", "--seed", "3", "--label-seed", "4", "--epochs", "1",
           "--steps-per-epoch", "3", "--out", str(tmp_path)])
+    assert "Assumed: the classes are about equally frequent" in capsys.readouterr().out
     _, ours = one_run.make_run(one_run.Run(preset="tuned", labels=20, seed=3, label_seed=4, steps=3), small_dataset)
     theirs = keras.models.load_model(tmp_path / "c_model_0003.h5")
     for a, b in zip(ours.c_model.weights, theirs.weights, strict=True):
