@@ -88,6 +88,11 @@ NEEDS = {  # without one of these an ingredient is left out, too
     "pseudo-labels": ("unlabelled-images",),
     "clutter": ("augmentation", "unlabelled-images"),  # it is made of the latter, and is a kind of augmentation
 }
+METRICS = {  # what a step measures besides c_loss and c_accuracy
+    "generator": ("d_loss_real", "d_loss_fake", "g_loss"),
+    "mutual-information": ("mutual_information", "marginal_entropy"),
+    "pseudo-labels": ("pseudo_label_loss", "mask_rate"),
+}
 WARM_UP_STEPS = 100  # the first steps, in which the mutual information has no weight
 FEW_CLASSES, ENOUGH_LABELS = 5, 5  # with so few classes, and so many labels of each, there is no mutual information
 RARE = 0.4  # classes with less than this times the mean share of the unlabelled images are named after the training
@@ -235,11 +240,10 @@ class TunedSGAN(Training):
     """
 
     def __init__(self, settings, labelled, unlabelled_images, n_classes, steps):
-        super().__init__("tuned_sgan", ("c_loss", "c_accuracy", "d_loss_real", "d_loss_fake", "g_loss",
-                                        "mutual_information", "marginal_entropy", "pseudo_label_loss", "mask_rate"),
-                         settings.seed)
-        self.settings, self.steps = settings, steps
-        self.ingredients = ingredients_of(settings, unlabelled_images, labelled[1])
+        ingredients = ingredients_of(settings, unlabelled_images, labelled[1])
+        of_ingredients = [name for ingredient in ingredients for name in METRICS.get(ingredient, ())]
+        super().__init__("tuned_sgan", ["c_loss", "c_accuracy", *of_ingredients], settings.seed)
+        self.settings, self.ingredients, self.steps = settings, ingredients, steps
         self.kind = kind_of(settings, unlabelled_images)
         self.has_generator = "generator" in self.ingredients
         image_shape = unlabelled_images.shape[1:]
@@ -331,7 +335,7 @@ class TunedSGAN(Training):
         self.update_teacher()
 
         losses["c_accuracy"] = batch_accuracy(labelled_logits, labels)
-        return self.record({mean.name: losses.get(mean.name, ops.zeros(())) for mean in self.means})
+        return self.record(losses)
 
     def update_teacher(self):
         """Move the teacher's weights towards the discriminator's, by less and less as steps are made."""
