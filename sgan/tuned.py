@@ -23,9 +23,9 @@ added, in the order of the step, with the names by which `--without` leaves it o
    marginal entropy, counts twice at first and once at the end: with two labels per class, one class may otherwise
    absorb another. In the first 100 steps, a supervised warm-up, all of it has no weight: it would divide the images
    into classes before the few labels have said which, and such a division lasts. A rare class would be made to take
-   images of others, the more of them the fewer classes there are. So up to five classes do without it if there are at
-   least five labels of each; and it has no weight if, right after the warm-up, the teacher gives one class more than
-   half of a step's images.
+   images of others, the more of them the fewer classes there are. So two classes do without it, three to five if there
+   are at least five labels of each; and it has no weight if, right after the warm-up, the teacher gives one class more
+   than half of a step's images.
 5. Pseudo-labels (`pseudo-labels`). Where the teacher is confident about an unlabelled image, its prediction is the
    class that the augmented image is trained on. The weight starts at zero, as wrong predictions would confirm
    themselves (Sohn et al. 2020, FixMatch, arXiv 2001.07685; ramp-up: Lee 2013, Pseudo-label).
@@ -74,7 +74,7 @@ from sgan_mnist import (
 )
 
 RECIPE = 9  # raised with each change of what a step does to MNIST: runs of different recipes must not be averaged.
-# A change for other images only does not raise it: their earlier runs must get another `recipe` in the files by hand.
+# Another change does not raise it: earlier runs that it concerns must get another `recipe` in the files by hand.
 INGREDIENTS = ("unlabelled-images", "generator", "mutual-information", "pseudo-labels", "augmentation", "clutter",
                "teacher")
 USED_FOR = {  # each kind of image
@@ -94,8 +94,8 @@ METRICS = {  # what a step measures besides c_loss and c_accuracy
     "pseudo-labels": ("pseudo_label_loss", "mask_rate"),
 }
 WARM_UP_STEPS = 100  # the first steps, in which the mutual information has no weight
-FEW_CLASSES, ENOUGH_LABELS = 5, 5  # with so few classes, and so many labels of each, there is no mutual information
-RARE = 0.4  # classes with less than this times the mean share of the unlabelled images are named after the training
+FEW_CLASSES, ENOUGH_LABELS = 5, 5  # so few classes with so many labels of each do without mutual information
+RARE = 0.4  # classes with less than this times the mean share of the training images are named after the training
 AVERAGING = 9  # the teacher averages over about the last ninth of the steps so far
 
 
@@ -115,7 +115,8 @@ class TunedSettings(RunSettings):
     adversarial_weight: float = option(0.15, "weight of the losses of d_model, that of the labels has 1; for other "
                                             "images a third of it at first, falling linearly to 0",
                                        min=0)
-    mutual_information_weight: float = option(2.0, "weight of the mutual information, after the warm-up", min=0)
+    mutual_information_weight: float = option(2.0, "weight of the mutual information, after the warm-up; few "
+                                                   "classes do without it", min=0)
     images: str = option("auto", "what they show: strokes on a plain background (digits, letters, drawings), "
                                  "photographs (learned without the unlabelled ones), or something other (X-rays), "
                                  "which is not augmented; auto takes colour images without a plain background for "
@@ -149,7 +150,7 @@ def ingredients_of(settings, images, labels):
     if kind == "strokes" and (background(images) or 0) > 127:
         left_out.add("clutter")  # which draws bright strokes
     n_labels = np.unique(labels, return_counts=True)[1]
-    if len(n_labels) <= FEW_CLASSES and n_labels.min() >= ENOUGH_LABELS:
+    if len(n_labels) == 2 or len(n_labels) <= FEW_CLASSES and n_labels.min() >= ENOUGH_LABELS:
         left_out.add("mutual-information")
     return [name for name in USED_FOR[kind] if not {name, *NEEDS.get(name, ())} & left_out]
 
@@ -258,7 +259,8 @@ class TunedSGAN(Training):
         self.labelled = [on_device(values) for values in labelled]
         self.unlabelled = [on_device(unlabelled_images)]
 
-        self.equal_shares = self.add_weight((), "zeros", trainable=False, name="equal_shares")  # 1: maximise 4
+        # 1 if the mutual information is maximised: not in the warm-up, nor afterwards if one class prevails
+        self.maximised = self.add_weight((), "zeros", trainable=False, name="maximised")
         self.d_optimizer = keras.optimizers.Adam(settings.learning_rate, beta_1=settings.beta_1)
         self.g_optimizer = keras.optimizers.Adam(settings.learning_rate, beta_1=0.5)
         self.d_optimizer.build(self.discriminator.trainable_weights)
@@ -308,9 +310,9 @@ class TunedSGAN(Training):
                     teacher_probabilities, ops.softmax(unlabelled_logits))
                 losses["mutual_information"], losses["marginal_entropy"] = information, marginal
                 one_prevails = ops.max(ops.mean(teacher_probabilities, axis=0)) > 0.5
-                self.equal_shares.assign(ops.where(step == WARM_UP_STEPS, 1 - ops.cast(one_prevails, "float32"),
-                                                   self.equal_shares))
-                weight = settings.mutual_information_weight * self.equal_shares
+                self.maximised.assign(ops.where(step == WARM_UP_STEPS, 1 - ops.cast(one_prevails, "float32"),
+                                                self.maximised))
+                weight = settings.mutual_information_weight * self.maximised
                 d_loss -= weight * (information + (1 - progress) * 2 * marginal)  # maximised; 2 H(P_j) twice at first
             if "pseudo-labels" in ingredients:
                 losses["pseudo_label_loss"], losses["mask_rate"] = pseudo_label_loss(
@@ -373,9 +375,10 @@ def main(argv=None):
         left_out = [name for name in INGREDIENTS if name not in training.ingredients]
         hint = "; --images other if a mirror image may be of another class" if training.kind == "photographs" else ""
         print(f"Images: taken for {training.kind} (--images {settings.images}{hint})\n"
-              f"Left out for these, or by --without {settings.without}: {', '.join(left_out) or 'nothing'}")
+              f"Left out for these images and labels, or by --without {settings.without}: "
+              f"{', '.join(left_out) or 'nothing'}")
         if "unlabelled-images" not in USED_FOR[training.kind]:
-            print("The unlabelled images are not used for this kind of image: they have brought nothing")
+            print("The unlabelled images are not used for this kind of image: no gain from them could be shown")
         if "mutual-information" in training.ingredients:
             print("Assumed: the classes are about equally frequent (if not: --without mutual-information)")
         if "augmentation" in training.ingredients:
@@ -383,7 +386,7 @@ def main(argv=None):
         train(training, dataset, run)
         for k, share in rare_classes(training.c_model, dataset.train_images, dataset.n_classes).items():
             print(f"class {printable(dataset.class_names[k])} is rare: as predicted, about {share:.1%} of the "
-                  "unlabelled images")
+                  "training images")
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def test_every_labelled_image_is_predicted_once_in_each_training(monkeypatch, ca
     def train_and_predict(tuned, dataset, rows, held_out):
         assert set(held_out) < set(rows)
         trained.append((tuned, held_out))
-        return dataset.train_labels[held_out] if tuned.without == "nothing" else np.zeros(len(held_out))
+        return dataset.train_labels[held_out] if tuned.without != "unlabelled-images" else np.zeros(len(held_out))
 
     monkeypatch.setattr(own_data, "train_and_predict", train_and_predict)
     names = np.array(["cat", "dog"])[np.arange(20) % 2]
@@ -83,7 +83,7 @@ def test_every_labelled_image_is_predicted_once_in_each_training(monkeypatch, ca
     assert "better with the unlabelled images (right only with the unlabelled images: 10, only without them: 0;" in (
         output.splitlines()[-1])
     assert {(each.epochs, each.images, each.seed) for each, _ in trained} == {(3, "other", 7)}
-    for without in "nothing", "unlabelled-images":
+    for without in "mutual-information", "unlabelled-images":  # two classes do without the former
         held_out = [held_out for tuned, held_out in trained if tuned.without == without]
         assert sorted(np.concatenate(held_out)) == [*range(20)] and len(held_out) == 5
 
@@ -93,6 +93,20 @@ def test_a_validation_split_is_no_option_as_each_fold_is_held_out_already(small_
         main(["--data", str(small_digits), "--validation-split", "0.2"])
 
 
-def test_for_photographs_there_is_nothing_to_compare(small_digits):
+def test_for_photographs_there_is_nothing_to_compare(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), "uint8")
+    np.savez(tmp_path / "colour.npz", x_train=images, y_train=np.arange(20) % 2)
     with pytest.raises(InputError, match="does not use the unlabelled images for photographs"):
-        main(["--data", str(small_digits), "--images", "photographs"])
+        main(["--data", str(tmp_path / "colour.npz"), "--labels", "all"])
+
+
+@pytest.mark.parametrize("n_labels, without", [(4, "nothing"), (5, "mutual-information")])
+def test_the_folds_have_the_ingredients_of_a_training_with_all_labels(monkeypatch, small_dataset, tmp_path, n_labels,
+                                                                       without):
+    left_out = []
+    monkeypatch.setattr(own_data, "train_and_predict", lambda tuned, dataset, rows, held_out:
+                        left_out.append(tuned.without) or dataset.train_labels[held_out])
+    n = 3 * n_labels
+    np.savez(tmp_path / "three.npz", x_train=small_dataset.train_images[:n], y_train=np.arange(n) % 3)
+    main(["--data", str(tmp_path / "three.npz"), "--labels", "all", "--images", "strokes"])
+    assert left_out == 5 * [without, "unlabelled-images"]

@@ -88,7 +88,7 @@ def test_a_step_descends_the_losses_of_the_papers(small_dataset, monkeypatch, wi
         layer.stddev = layer.rate = 0
     sgan.d_optimizer, sgan.g_optimizer = keras.optimizers.SGD(1.0), keras.optimizers.SGD(1.0)
     sgan.d_optimizer.iterations.assign(round(5 * progress))
-    sgan.equal_shares.assign(5 * progress > warm_up_steps)  # as decided at the warm-up's end
+    sgan.maximised.assign(5 * progress > warm_up_steps)  # as decided at the warm-up's end
     logits = sgan.c_model.get_layer("class_logits")
     logits.kernel.assign(3 * logits.kernel)  # so that the teacher is confident of some images, and not of others
     random = np.random.default_rng(3)
@@ -187,7 +187,8 @@ def test_each_kind_of_image_has_its_ingredients(small_dataset):
     photographs, others = ({*tuned.INGREDIENTS} - {*tuned.USED_FOR[kind]} for kind in ("photographs", "other"))
     assert look(strokes) == ("strokes", set()) and look(255 - strokes) == ("strokes", {"clutter"})
     assert look(strokes, 5 * [*range(5)]) == ("strokes", {"mutual-information"})
-    assert look(strokes, 4 * [*range(5)]) == ("strokes", set()) == look(strokes, 5 * [*range(6)])
+    assert look(strokes, (5 * [*range(5)])[1:]) == ("strokes", set()) == look(strokes, 5 * [*range(6)])
+    assert look(strokes, [0, 1]) == ("strokes", {"mutual-information"})
     assert look(colour) == ("photographs", photographs) and look(grey) == ("other", others)
     assert look(colour, images="other") == ("other", others) == look(np.repeat(grey, 3, axis=-1))
     assert look(grey, images="strokes") == ("strokes", set()) and look(strokes, images="other") == ("other", others)
@@ -211,18 +212,21 @@ def test_photographs_are_learned_from_labelled_images_only(small_dataset):
 def test_the_mutual_information_has_no_weight_if_one_class_has_most_images_at_the_end_of_the_warm_up(
         small_dataset, monkeypatch):
     monkeypatch.setattr(tuned, "WARM_UP_STEPS", 1)
-    bias = make(small_dataset).c_model.get_layer("class_logits").bias.numpy()
 
-    def decided(*prevailing, weight=2.0):
+    def decided(*shares, weight=2.0):
         sgan = make(small_dataset, mutual_information_weight=weight, without="generator")
-        for one in prevailing:  # a step each: before the warm-up's end, at it and after it
-            sgan.c_model.get_layer("class_logits").bias.assign(bias + np.eye(10)[0] * 10 * one)
+        logits = sgan.c_model.get_layer("class_logits")
+        for share in shares:  # of the first class, in a step each: before the warm-up's end, at it and after it
+            logits.kernel.assign(0 * logits.kernel)
+            logits.bias.assign(np.log([share] + 9 * [(1 - share) / 9]))
             sgan.train_step(None)
-        return float(sgan.equal_shares), values(sgan.discriminator.weights)
+        return float(sgan.maximised), values(sgan.discriminator.weights)
 
-    assert [decided(*each)[0] for each in ([1], [0, 1], [0, 1, 0], [1, 0], [1, 0, 1])] == [0, 0, 0, 1, 1]
-    for prevailing, expected in ([0, 1], True), ([0, 0], False):
-        (_, with_it), (_, without) = decided(*prevailing), decided(*prevailing, weight=0.0)
+    few, most = 0.45, 0.55
+    assert [decided(*each)[0] for each in ([few], [few, most], [few, most, few])] == [0, 0, 0]
+    assert [decided(*each)[0] for each in ([most, few], [few, few, most])] == [1, 1]
+    for share, expected in (most, True), (few, False):
+        (_, with_it), (_, without) = decided(few, share), decided(few, share, weight=0.0)
         assert all(np.array_equal(a, b) for a, b in zip(with_it, without)) == expected
 
 
