@@ -60,9 +60,9 @@ from keras import layers, ops
 
 from sgan.data.augmentation import AUGMENTATION, KINDS, background, clutter, look_like
 from sgan.data.dataset import default_labels
-from sgan.models.evaluation import predict_classes, scale_images
+from sgan.models.evaluation import scale_images
 from sgan.models.photographs import photograph_backbone
-from sgan.runs.command import InputError, printable, run_command
+from sgan.runs.command import InputError, run_command
 from sgan.runs.device import on_device
 from sgan.runs.fit import Training, batch_accuracy
 from sgan.runs.options import option
@@ -95,7 +95,6 @@ METRICS = {  # what a step measures besides c_loss and c_accuracy
 }
 WARM_UP_STEPS = 100  # the first steps, in which the mutual information has no weight
 FEW_CLASSES, ENOUGH_LABELS = 5, 5  # so few classes with so many labels of each do without mutual information
-RARE = 0.4  # classes with less than this times the mean share of the training images are named after the training
 AVERAGING = 9  # the teacher averages over about the last ninth of the steps so far
 
 
@@ -347,13 +346,6 @@ class TunedSGAN(Training):
             average.assign(keep * average + (1 - keep) * weight)
 
 
-def rare_classes(c_model, images, n_classes):
-    """The classes that the classifier rarely predicts for images uint8 (N, H, W, C): {number: share, 0..1}."""
-    predicted = predict_classes(c_model, images, np.arange(len(images)))
-    shares = np.bincount(predicted, minlength=n_classes) / len(images)
-    return {k: share for k, share in enumerate(shares) if share < RARE / n_classes}
-
-
 def save_augmented(images, kind, path):
     """Draw eight of the images, uint8 (N, H, W, C), and below each an augmented copy: a wrong kind is seen at once."""
     images = scale_images(images[np.linspace(0, len(images) - 1, 8, dtype=int)])
@@ -384,9 +376,6 @@ def main(argv=None):
         if "augmentation" in training.ingredients:
             save_augmented(dataset.train_images, training.kind, run.path / "augmented.png")
         train(training, dataset, run)
-        for k, share in rare_classes(training.c_model, dataset.train_images, dataset.n_classes).items():
-            print(f"class {printable(dataset.class_names[k])} is rare: as predicted, about {share:.1%} of the "
-                  "training images")
 
 
 if __name__ == "__main__":

@@ -67,12 +67,16 @@ def test_table_shows_labels_predictions_and_right_validation_images_of_each_clas
     train, validation = shades(*[0] * 6, *[255] * 2), shades(0, 128, 255, 255)
     data = Dataset("own.npz", train, np.full(8, -1), class_names=("dark", "grey\n", "light"),
                    validation_images=validation, validation_labels=np.array([0, 2, 2, 2]), test_labels=np.array([2]))
-    lines = prediction_table(Brightness(), np.array([0, 0, 1, 2]), data)
+    *lines, rare = prediction_table(Brightness(), np.array([0, 0, 1, 2]), data)
     assert [line.split() for line in lines] == [
         ["class", "labelled", "predicted", "for", "all", "validation", "right"],
         ["dark", "2", "50.0%", "6", "75.0%", "1", "of", "1"],
         ["grey\\n", "1", "25.0%", "0", "0.0%", "0", "of", "0"],  # a collapse: this class is never predicted
         ["light", "1", "25.0%", "2", "25.0%", "2", "of", "3"]]
     assert len({len(line) for line in lines}) == 1
+    assert rare == "class grey\\n is rare, or not learned: 0.0% of the training images"
     lines = prediction_table(Brightness(), np.array([0, 2]), data._replace(validation_images=None))
     assert lines[1].split() == ["dark", "1", "50.0%", "6", "75.0%"]
+    few = data._replace(train_images=shades(*[0] * 7, 255), validation_images=None)
+    assert prediction_table(Brightness(), np.array([0, 2]), few)[-1] == (
+        "class light is rare, or not learned: 12.5% of the training images")

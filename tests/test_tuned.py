@@ -230,17 +230,6 @@ def test_the_mutual_information_has_no_weight_if_one_class_has_most_images_at_th
         assert all(np.array_equal(a, b) for a, b in zip(with_it, without)) == expected
 
 
-def test_rare_classes_are_those_that_are_rarely_predicted():
-    classifier = keras.Sequential([keras.Input((1, 1, 2)), keras.layers.Flatten()])  # the brighter channel's number
-    images = np.zeros((100, 1, 1, 2), "uint8")
-    images[:81, ..., 0] = images[81:, ..., 1] = 255
-    assert tuned.rare_classes(classifier, images, 2) == {1: 0.19}
-    assert tuned.rare_classes(classifier, images[1:], 2).keys() == {1}
-    assert tuned.rare_classes(classifier, images[2:], 2) == {1: 19 / 98}
-    assert tuned.rare_classes(classifier, images[5:], 2) == {}
-    assert tuned.rare_classes(classifier, images[5:], 3) == {2: 0}
-
-
 @pytest.mark.slow
 def test_the_weight_of_the_adversarial_losses_for_other_images_is_a_third_and_falls_to_zero(small_dataset):
     def step(number, **settings):
@@ -302,7 +291,7 @@ def test_a_setting_that_cannot_be_is_refused(small_digits, tmp_path, option, val
 
 @pytest.mark.slow
 def test_colour_images_of_any_size_without_a_test_set(tmp_path, capsys):
-    random = np.random.default_rng(3)
+    random = np.random.default_rng(0)
     images, labels = random.integers(0, 256, (60, 18, 11, 3), dtype="uint8"), random.integers(-1, 3, 60)
     np.savez(tmp_path / "own.npz", x_train=images, y_train=labels)
     main(["--data", str(tmp_path / "own.npz"), "--epochs", "1", "--steps-per-epoch", "2", "--out", str(tmp_path)])

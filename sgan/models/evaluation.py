@@ -7,6 +7,8 @@ from keras import ops
 
 from sgan.runs.command import printable
 
+RARE = 0.4  # of the mean share: a class that is predicted less often is named
+
 
 def scale_images(images):
     """Scale pixels from 0..255 to [-1, 1], float32: what every model here expects and the generator makes."""
@@ -52,7 +54,8 @@ def measure(c_model, dataset):
 
 def prediction_table(c_model, labels, dataset):
     """Lines that show a collapse: how often each class is predicted for the training images, beside its share among the
-    `labels` (n,) trained on; and how many validation images of each class are right, if there are any."""
+    `labels` (n,) trained on; and how many validation images of each class are right, if there are any. Then a line for
+    each class that is rarely predicted."""
     rows = np.arange(len(dataset.train_images))
     predicted = np.bincount(predict_classes(c_model, dataset.train_images, rows), minlength=dataset.n_classes)
     labelled = np.bincount(labels, minlength=dataset.n_classes)
@@ -65,4 +68,6 @@ def prediction_table(c_model, labels, dataset):
         lines[0] += f" {'validation right':>18}"
         for k in range(len(dataset.class_names)):
             lines[k + 1] += f" {(right == k).sum():10,} of {(known == k).sum():4,}"
+    lines += [f"class {printable(name)} is rare, or not learned: {predicted[k] / len(rows):.1%} of the training images"
+              for k, name in enumerate(dataset.class_names) if predicted[k] < RARE * len(rows) / len(labelled)]
     return lines

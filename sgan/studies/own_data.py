@@ -162,8 +162,7 @@ def main(argv=None):
     trainings = {name: TunedSettings(epochs=settings.epochs, images=settings.images, seed=settings.seed,
                                      without=without or as_complete) for name, without in TRAININGS.items()}
     for name, tuned in trainings.items():
-        ingredients = ingredients_of(tuned, dataset.train_images, labels[folds != 0])
-        print(f"Training {name}: ingredients {', '.join(ingredients)}")
+        print(f"Training {name}: ingredients {', '.join(ingredients_of(tuned, dataset.train_images, labels))}")
     began, right = time.perf_counter(), {name: np.zeros(len(rows), bool) for name in trainings}
     for done, (fold, name) in enumerate(itertools.product(range(FOLDS), trainings), start=1):
         held_out = folds == fold
