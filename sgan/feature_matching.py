@@ -100,9 +100,8 @@ def unsupervised_loss(logits, real):
 
 def feature_distance(model, real_images, generated_images):
     """Mean squared difference of the mean features of two batches, (n, H, W, C) in [-1, 1] each (section 3.1)."""
-    features = model(ops.concatenate([real_images, generated_images]), training=True)
-    real, generated = ops.split(features, 2)
-    return ops.mean(ops.square(ops.mean(real, axis=0) - ops.mean(generated, axis=0)))
+    real, generated = (ops.mean(model(images, training=True), axis=0) for images in (real_images, generated_images))
+    return ops.mean(ops.square(real - generated))
 
 
 class FeatureMatchingSGAN(Training):

@@ -16,12 +16,17 @@ class WeightNormDense(layers.Layer):
         self.bias = self.add_weight((self.units,), "zeros", name="bias")
 
     @property
+    def gain(self):
+        """What brings each unit's direction to its length, (units,)."""
+        return self.scale / ops.sqrt(ops.sum(ops.square(self.direction), axis=0) + 1e-6)
+
+    @property
     def kernel(self):
         """The normalised weights, (inputs, units)."""
-        return self.direction * (self.scale / ops.sqrt(ops.sum(ops.square(self.direction), axis=0) + 1e-6))
+        return self.direction * self.gain
 
     def call(self, inputs):
-        return ops.matmul(inputs, self.kernel) + self.bias
+        return ops.matmul(inputs, self.direction) * self.gain + self.bias
 
     def fit_to(self, inputs):
         """Set scale and bias so that the outputs for `inputs` (n, m) have mean 0 and deviation 1 (section 3 there)."""
