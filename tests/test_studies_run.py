@@ -34,9 +34,11 @@ def test_which_images_are_labelled_and_unlabelled():
 
 
 @pytest.mark.parametrize("arguments, complaint", [
-    (["--method", "supervised-only", "--variant", "shared"], "--variant: goes with --preset tutorial"),
-    (["--preset", "article", "--variant", "multi-output"], "--variant: goes with --preset tutorial"),
-    (["--method", "supervised-only", "--unlabelled", "500"], "like --unlabelled with --method sgan"),
+    (["--method", "supervised-only", "--variant", "shared"], "--variant, --unlabelled: go with --method sgan"),
+    (["--method", "supervised-only", "--unlabelled", "500"], "--variant, --unlabelled: go with --method sgan"),
+    (["--preset", "article", "--variant", "multi-output"], "--variant multi-output: not one of --preset article"),
+    (["--variant", "adversarial"], "--variant adversarial: not one of --preset tutorial"),
+    (["--preset", "feature-matching", "--variant", "shared"], "shared: not one of --preset feature-matching"),
     (["--preset", "tuned", "--method", "supervised-only"], "--preset tuned: the tuned one has --without unlabelled"),
     (["--without", "teacher"], "--preset tutorial: the tuned one has --without"),
     (["--preset", "tuned", "--without", "teacher,luck"], "--without teacher,luck: choose among"),
@@ -55,6 +57,7 @@ def test_runs_that_cannot_be_made_are_refused(arguments, complaint, digits, tmp_
 def test_defaults_are_the_presets_own():
     assert [Run(preset=preset).steps for preset in ("tutorial", "article", "tuned")] == [12000, 6000, 4200]
     assert Run(method="supervised-only").steps == 2000 and Run(steps=7).steps == 7
+    assert Run(preset="feature-matching", method="supervised-only").steps == Run(preset="feature-matching").steps
 
 
 @pytest.mark.parametrize("settings, kind", [
@@ -68,6 +71,18 @@ def test_each_preset_and_method_builds_its_training(small_dataset, settings, kin
     assert type(training) is kind
     layers = {layer.name for layer in training.c_model.layers}
     assert ("batch_norm_2" in layers) == (run.preset == "article") and ("pool" in layers) == (run.preset == "tuned")
+
+
+@pytest.mark.parametrize("settings, loss", [({}, "feature-matching"), ({"variant": "no-generator"}, "no-generator"),
+                                            ({"method": "supervised-only"}, "supervised-only")])
+def test_a_shorter_feature_matching_has_its_loss_and_a_rate_that_falls_to_zero_over_its_steps(small_dataset, settings,
+                                                                                              loss):
+    run = Run(preset="feature-matching", labels=20, seed=3, steps=10, **settings)
+    training = build(run, small_dataset, *choose_rows(small_dataset.train_labels, 10, run))
+    assert (training.settings.loss, training.settings.seed, training.settings.averaging) == (loss, 3, 2000)
+    for step, rate in (0, 0.003), (5, 0.003), (10, 0):
+        training.optimizers[0].iterations.assign(step)
+        assert float(training.optimizers[0].learning_rate) == pytest.approx(rate)
 
 
 # --------------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ import numpy as np
 from discriminator_variants import VARIANTS, count_weights
 from sgan.data.augmentation import AUGMENTATION
 from sgan.data.dataset import DataSettings, load_real_samples
-from sgan.feature_matching import StackedFeatureMatchingSGAN
+from sgan.feature_matching import FeatureMatchingSettings, FeatureMatchingSGAN, StackedFeatureMatchingSGAN
 from sgan.models.evaluation import accuracy, balanced_accuracy, predict_classes
 from sgan.runs.command import InputError, run_command
 from sgan.runs.device import available_cores, set_up_device
@@ -42,13 +42,17 @@ from sgan.tuned import INGREDIENTS, RECIPE, TunedSettings, TunedSGAN
 from sgan_mnist import Settings, select_supervised_samples
 
 SGANS = {**VARIANTS, "feature-matching": StackedFeatureMatchingSGAN}
+LOSSES = {"stacked": "feature-matching", "adversarial": "adversarial", "no-generator": "no-generator"}
+VARIANTS_OF = {"tutorial": SGANS, "feature-matching": LOSSES}  # the others have the stacked discriminator only
 FIRST = "first"  # as a --label-seed: no random split, but the first images of each class
 PRESETS = {"tutorial": (12000, 600), "article": (6000, 500),  # steps of a whole training, and between evaluations
-           "tuned": (TunedSettings.epochs * TunedSettings.steps_per_epoch, 100)}
+           "tuned": (TunedSettings.epochs * TunedSettings.steps_per_epoch, 100),
+           "feature-matching": (30000, 3000)}  # a sixth of the paper's, for comparisons, with:
+SHORTER = {"decay": 0.5, "averaging": 2000}
 # The baseline's length was chosen without test labels: 1,000 (tutorial) and 640 (article) passes over 100 images, five
 # times the second article's 400 updates. With 1,000 labels (split 1000, which no table uses) the loss on the labelled
 # images is then 0.010 (tutorial) and 0.0007 (article), and 99.8 and 100 % of them are classified correctly.
-SUPERVISED_ONLY = 2000, 1000
+ARTICLES, SUPERVISED_ONLY = ("tutorial", "article"), (2000, 1000)
 
 
 def label_seed(text):
@@ -62,7 +66,8 @@ class Run:
 
     preset: str = option("tutorial", "whose networks and settings", choices=list(PRESETS))
     method: str = option("sgan", "or its classifier on the labelled images only", choices=("sgan", "supervised-only"))
-    variant: str = option("stacked", "discriminator, or generator, of the tutorial's SGAN", choices=list(SGANS))
+    variant: str = option("stacked", "discriminator, or generator, of the tutorial's SGAN; of feature matching's "
+                                     f"{', '.join(LOSSES)}", choices=list(SGANS | LOSSES))
     labels: int = option(100, "labelled images, the same number of each class", min=1)
     label_seed: int | str = option(0, "the label split: which images keep their labels; first: the first ones of each "
                                       "class, and unlabelled those after the first --labels", type=label_seed)
@@ -78,10 +83,12 @@ class Run:
         if self.preset == "tuned" and alone or self.preset != "tuned" and self.without != "nothing":
             raise InputError(f"--preset {self.preset}: the tuned one has --without unlabelled-images, the others have "
                              "--method supervised-only")
-        if self.variant != "stacked" and (alone or self.preset != "tutorial") or alone and self.unlabelled:
-            raise InputError("--variant: goes with --preset tutorial, and like --unlabelled with --method sgan")
+        if self.variant not in VARIANTS_OF.get(self.preset, ("stacked",)):
+            raise InputError(f"--variant {self.variant}: not one of --preset {self.preset}")
+        if alone and (self.variant != "stacked" or self.unlabelled):
+            raise InputError("--variant, --unlabelled: go with --method sgan")
         tuned_settings(self)  # which refuses what cannot be left out
-        steps, evaluate_every = SUPERVISED_ONLY if alone else PRESETS[self.preset]
+        steps, evaluate_every = SUPERVISED_ONLY if alone and self.preset in ARTICLES else PRESETS[self.preset]
         self.steps, self.evaluate_every = self.steps or steps, self.evaluate_every or evaluate_every
 
     @property
@@ -118,9 +125,10 @@ def tuned_settings(run):
 
 
 def recipe(run):
-    """Number and settings of the tuned SGAN's recipe, as runs of different recipes must not be averaged; or None."""
+    """Number and settings of the tuned SGAN's recipe, as runs of different recipes must not be averaged; what feature
+    matching's shorter setting changes; or None."""
     if run.preset != "tuned":
-        return None
+        return SHORTER if run.preset == "feature-matching" else None
     of_the_run = {"epochs", "steps_per_epoch", "out", "images",
                   *(each.name for each in (*fields(Run), *fields(DataSettings)))}
     settings = {name: value for name, value in asdict(tuned_settings(run)).items() if name not in of_the_run}
@@ -160,6 +168,11 @@ def build(run, dataset, labelled_rows, unlabelled_rows):
     unlabelled_images = dataset.train_images[unlabelled_rows]
     if run.preset == "tuned":
         return TunedSGAN(tuned_settings(run), labelled, unlabelled_images, dataset.n_classes, run.steps)
+    if run.preset == "feature-matching":
+        loss = LOSSES[run.variant] if run.method == "sgan" else "supervised-only"
+        steps = max(1, len(unlabelled_images) // FeatureMatchingSettings.batch_size)  # of an epoch
+        settings = FeatureMatchingSettings(epochs=run.steps / steps, seed=run.seed, loss=loss, **SHORTER)
+        return FeatureMatchingSGAN(settings, labelled, unlabelled_images, dataset.n_classes, steps)
     sgan_class, settings = {"tutorial": (SGANS[run.variant], Settings(seed=run.seed)),
                             "article": (ArticleSGAN, ArticleSettings(seed=run.seed))}[run.preset]
     if run.method == "supervised-only":

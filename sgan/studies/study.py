@@ -9,6 +9,7 @@
     python -m sgan.studies tuned                                the tuned SGAN, 10 to 1,000 labels
     python -m sgan.studies ablation --data development.npz      the tuned SGAN without each of its ingredients
     python -m sgan.studies other-data --data usps.npz           the tuned SGAN on images that it was not made for
+    python -m sgan.studies feature-matching                     a shorter feature matching, and what its generator adds
 
 Each run is one command (--list prints them all) that writes one file, RESULTS/new/NAME.json, and what it prints to
 RESULTS/new/logs/NAME.log; runs share nothing else. Re-running a study makes only the runs that are missing or have
@@ -107,6 +108,16 @@ def other_data(labels=(100, 20), first_split=36, splits=5, steps=None, left_out=
                 yield dict(preset="tuned", labels=n, without=without, steps=steps, **seeds)
 
 
+def feature_matching(labels=(100, 20), splits=5, steps=None):
+    """The SGAN of Salimans et al.; of the first number of labels also with other losses of its generator, or none."""
+    for seeds in seeds_of(splits):
+        common = dict(preset="feature-matching", steps=steps, **seeds)
+        for n in labels:
+            yield dict(labels=n, **common)
+        for changes in {"method": "supervised-only"}, {"variant": "no-generator"}, {"variant": "adversarial"}:
+            yield dict(labels=labels[0], **changes, **common)
+
+
 # --------------------------------------------------------------------------------------------------------------
 # The studies
 
@@ -140,6 +151,7 @@ STUDIES = {
     # compared with the eighth on these splits before it was chosen.
     "ablation": Study(partial(other_data, labels=(100,), first_split=1110, left_out=INGREDIENTS), [draw_ablation]),
     "other-data": Study(other_data, [draw_errors], compared_by="balanced_test_accuracy"),
+    "feature-matching": Study(feature_matching, [draw_curves]),
 }
 
 
