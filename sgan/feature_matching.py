@@ -10,7 +10,7 @@ with normalised weights (Salimans and Kingma 2016, arXiv 1602.07868), each under
 
 Where it differs from that code:
 
-1. Adam's epsilon is 1e-7 and stands outside the root, as in Keras; theirs is 1e-8, inside.
+1. Adam's epsilon is 1e-4 and stands outside the root, as in Keras; theirs is 1e-8, inside, which does nearly the same.
 2. Weights are averaged after each step, at first over all steps; theirs before it, exponentially from zero on.
 3. Pixels are in [-1, 1] outside the networks, as everywhere in this project, and in [0, 1] inside.
 4. Pictures are generated from moving statistics, which are updated for that; theirs from batch statistics.
@@ -134,7 +134,8 @@ class FeatureMatchingSGAN(Training):
         self.classifier.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])  # for evaluate() only
         drawn = (steps_per_epoch * settings.batch_size,)
         self.orders = [self.add_weight(drawn, "zeros", "int64", trainable=False, name=f"order_{i}") for i in range(3)]
-        self.optimizers = [keras.optimizers.Adam(partial(self.learning_rate, i), beta_1=0.5) for i in range(2)]
+        self.optimizers = [keras.optimizers.Adam(partial(self.learning_rate, i), beta_1=0.5, epsilon=1e-4)
+                           for i in range(2)]
         for optimizer, model in zip(self.optimizers, (self.discriminator, self.generator)):
             optimizer.build(model.trainable_weights)
 

@@ -13,6 +13,8 @@ added, in the order of the step, with the names by which `--without` leaves it o
 2. Augmentation (`augmentation`). Every real image is slightly rotated, sheared, scaled, shifted and bent (elastic
    deformation), as if somebody else had written it (Simard et al. 2003, Best practices for convolutional neural
    networks). It is never mirrored: a mirrored digit is no digit. The generator learns to make such augmented images.
+   Where it is left out, unlabelled images have virtual adversarial noise instead: that which changes the prediction
+   most (Miyato et al. 2018, arXiv 1704.03976). It knows nothing of digits.
 3. Clutter (`clutter`). Pieces of other images are drawn over half of a step's real images at first, over none at the
    end (Mnih et al. 2014, Recurrent models of visual attention, arXiv 1406.6247, put such fragments around digits). A
    classifier that has learned to ignore a stray stroke recognises a seven with a bar even if no labelled seven has
@@ -22,10 +24,9 @@ added, in the order of the step, with the names by which `--without` leaves it o
    classes equally often (Ji et al. 2019, Invariant information clustering, arXiv 1807.06653). The last of these, the
    marginal entropy, counts twice at first and once at the end: with two labels per class, one class may otherwise
    absorb another. In the first 100 steps, a supervised warm-up, all of it has no weight: it would divide the images
-   into classes before the few labels have said which, and such a division lasts. A rare class would be made to take
-   images of others, the more of them the fewer classes there are. So two classes do without it, three to five if there
-   are at least five labels of each; and it has no weight if, right after the warm-up, the teacher gives one class more
-   than half of a step's images.
+   into classes before the few labels have said which. A rare class would be made to take images of others. So two
+   classes do without it, three to five if there are at least five labels of each; and it has no weight if, right
+   after the warm-up, the teacher gives one class more than half of a step's images.
 5. Pseudo-labels (`pseudo-labels`). Where the teacher is confident about an unlabelled image, its prediction is the
    class that the augmented image is trained on. The weight starts at zero, as wrong predictions would confirm
    themselves (Sohn et al. 2020, FixMatch, arXiv 2001.07685; ramp-up: Lee 2013, Pseudo-label).
@@ -62,6 +63,7 @@ from sgan.data.augmentation import AUGMENTATION, KINDS, background, clutter, loo
 from sgan.data.dataset import default_labels
 from sgan.models.evaluation import scale_images
 from sgan.models.photographs import photograph_backbone
+from sgan.models.virtual_adversarial import perturb
 from sgan.runs.command import InputError, run_command
 from sgan.runs.device import on_device
 from sgan.runs.fit import Training, batch_accuracy
@@ -96,6 +98,7 @@ METRICS = {  # what a step measures besides c_loss and c_accuracy
 WARM_UP_STEPS = 100  # the first steps, in which the mutual information has no weight
 FEW_CLASSES, ENOUGH_LABELS = 5, 5  # so few classes with so many labels of each do without mutual information
 AVERAGING = 9  # the teacher averages over about the last ninth of the steps so far
+PERTURBATION = 0.07  # size of the virtual adversarial noise, of pixels in [-1, 1]
 
 
 @dataclass
@@ -112,15 +115,13 @@ class TunedSettings(RunSettings):
     confidence: float = option(0.95, "the teacher's predictions of at least this probability are pseudo-labels",
                                min=0, below=1)
     adversarial_weight: float = option(0.15, "weight of the losses of d_model, that of the labels has 1; for other "
-                                            "images a third of it at first, falling linearly to 0",
-                                       min=0)
+                                            "images a third of it at first, falling linearly to 0", min=0)
     mutual_information_weight: float = option(2.0, "weight of the mutual information, after the warm-up; few "
                                                    "classes do without it", min=0)
     images: str = option("auto", "what they show: strokes on a plain background (digits, letters, drawings), "
                                  "photographs (learned without the unlabelled ones), or something other (X-rays), "
                                  "which is not augmented; auto takes colour images without a plain background for "
-                                 "photographs",
-                         choices=("auto", *USED_FOR))
+                                 "photographs", choices=("auto", *USED_FOR))
     without: str = option("nothing", "ingredients to leave out, A,B,...; those that need them go too: "
                                     f"{', '.join(INGREDIENTS)}")
     out: str = option("runs/tuned", "folder of the run")
@@ -133,8 +134,7 @@ class TunedSettings(RunSettings):
 
 
 def kind_of(settings, images):
-    """Whether images, uint8 (N, H, W, C), are "strokes", "photographs" or "other": as `TunedSettings` say or they look.
-    """
+    """What images, uint8 (N, H, W, C), show, "strokes", "photographs" or "other": as the settings say or they look."""
     return look_like(images) if settings.images == "auto" else settings.images
 
 
@@ -296,6 +296,8 @@ class TunedSGAN(Training):
         teacher_probabilities = self.c_model(unlabelled_images, training=False)  # for images as they are
         images = labelled_images
         if "unlabelled-images" in ingredients:
+            if "augmentation" not in ingredients and {"mutual-information", "pseudo-labels"} & set(ingredients):
+                unlabelled_images = perturb(unlabelled_images, self.discriminator, PERTURBATION, seed)
             images = ops.concatenate([labelled_images, unlabelled_images])
         images = self.augmented(images, progress)
 
