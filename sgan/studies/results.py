@@ -10,8 +10,8 @@ All have one form:
     id                    of the run: a hash of what makes it, see `run_id`
     name                  the same in words
     settings              of the run (`Run` in run.py), without the data's place
-    recipe                the tuned SGAN's number (or that of a later one that does the same) and settings; what feature
-                          matching's shorter setting changes; or null
+    recipe                the tuned SGAN's number (or that of a later one that does the same) and settings; feature
+                          matching's settings; or null
     data                  name of the file, and the `fingerprint` of what is in it
     error                 null, or why the run failed
     final                 the last row of the history: the run's result

@@ -9,7 +9,7 @@
     python -m sgan.studies tuned                                the tuned SGAN, 10 to 1,000 labels
     python -m sgan.studies ablation --data development.npz      the tuned SGAN without each of its ingredients
     python -m sgan.studies other-data --data usps.npz           the tuned SGAN on images that it was not made for
-    python -m sgan.studies feature-matching                     a shorter feature matching, and what its generator adds
+    python -m sgan.studies feature-matching                     feature matching, and what its generator adds
 
 Each run is one command (--list prints them all) that writes one file, RESULTS/new/NAME.json, and what it prints to
 RESULTS/new/logs/NAME.log; runs share nothing else. Re-running a study makes only the runs that are missing or have
