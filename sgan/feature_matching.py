@@ -15,11 +15,9 @@ Where it differs from that code:
 3. Pixels are in [-1, 1] outside the networks, as everywhere in this project, and in [0, 1] inside.
 4. Pictures are generated from moving statistics, which are updated for that; theirs from batch statistics.
 5. The labels, and the 500 images that set the first scales, are drawn otherwise; 1e-6 is added under each length.
-6. It is a sixth as long, with a third of the learning rate, which falls to zero over the second half. Theirs:
-
-    python -m sgan.feature_matching --epochs 300 --learning-rate 0.003 --decay 0 --averaging 10000
-
-   With that learning rate the generators of two development runs of two collapsed, after 600 and 6,300 steps.
+6. It is a sixth as long, with a third of the learning rate, which falls to zero over the second half. With theirs
+   (--epochs 300 --learning-rate 0.003 --decay 0 --averaging 10000) the generators of both development runs collapsed,
+   after 600 and 6,300 steps.
 
 Its result has not been measured here yet. An epoch's models are 9 MB.
 """
@@ -112,19 +110,15 @@ def feature_distance(model, real_images, generated_images):
 class FeatureMatchingSGAN(Training):
     """The generator, the discriminator and the averages of its weights in training.
 
-    Args:
-        settings: a `FeatureMatchingSettings`.
-        labelled: (images, labels): uint8 (n, H, W, C) and integers (n,).
-        unlabelled_images: uint8 (N, H, W, C).
-        n_classes: K.
-        steps_per_epoch: images are shuffled before each epoch.
+    Args as for `SGAN`; the images are shuffled after each `steps_per_epoch` steps.
     """
 
     def __init__(self, settings, labelled, unlabelled_images, n_classes, steps_per_epoch):
-        super().__init__("feature_matching_sgan", ("c_loss", "c_accuracy", "d_loss_real", "d_loss_fake", "g_loss"),
-                         settings.seed)
-        self.settings, self.steps_per_epoch = settings, steps_per_epoch
-        self.has_generator = settings.loss in ("feature-matching", "adversarial")
+        has_generator = settings.loss in ("feature-matching", "adversarial")
+        unsupervised = ("d_loss_real", "d_loss_fake", "g_loss") if has_generator else ("d_loss_real",)
+        metrics = ("c_loss", "c_accuracy", *(unsupervised if settings.loss != "supervised-only" else ()))
+        super().__init__("feature_matching_sgan", metrics, settings.seed)
+        self.settings, self.steps_per_epoch, self.has_generator = settings, steps_per_epoch, has_generator
         image_shape = unlabelled_images.shape[1:]
         self.labelled, self.unlabelled = [on_device(values) for values in labelled], [on_device(unlabelled_images)]
         self.discriminator, self.averages = (define_discriminator(image_shape, n_classes) for _ in range(2))
@@ -217,7 +211,7 @@ class FeatureMatchingSGAN(Training):
                 losses["g_loss"] = self.generator_loss(matched_images, generated_images)
             self.optimizers[1].apply(tape.gradient(losses["g_loss"], self.generator.trainable_weights))
         losses["c_accuracy"] = batch_accuracy(logits[0], labels)
-        return self.record({mean.name: losses.get(mean.name, ops.zeros(())) for mean in self.means})
+        return self.record(losses)
 
     def update_averages(self):
         """Move the averages towards the discriminator's weights."""
