@@ -10,13 +10,13 @@ import tensorflow as tf
 from helpers import values
 from tensorflow.python.framework import kernels
 
-from sgan.feature_matching import FeatureMatchingSettings, FeatureMatchingSGAN
 from sgan.studies.run import Run, build
 from sgan.tuned import TunedSettings, TunedSGAN
 
 # Of the three discriminators the shared one trains as the stacked one does.
 RUNS = {"stacked": Run(), "multi-output": Run(variant="multi-output"), "article": Run(preset="article"),
-        "tuned": Run(preset="tuned")}
+        "tuned": Run(preset="tuned"), "without augmentation": Run(preset="tuned", without="augmentation"),
+        "feature-matching": Run(preset="feature-matching")}
 
 
 def make(name, dataset):
@@ -25,17 +25,13 @@ def make(name, dataset):
     if name == "photographs":
         labelled = dataset.train_images[:20], dataset.train_labels[:20]
         return TunedSGAN(TunedSettings(images="photographs"), labelled, dataset.train_images[:40], 10, steps=4)
-    if name == "feature-matching":
-        images, labels = dataset.train_images[:40], dataset.train_labels[:40]
-        settings = FeatureMatchingSettings(batch_size=10, epochs=1)
-        return FeatureMatchingSGAN(settings, (images[:20], labels[:20]), images, 10, steps_per_epoch=4)
     return build(RUNS[name], dataset, np.arange(20), np.arange(40))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["multi-output", "article", "tuned", "photographs"])  # stacked: test_sgan_mnist.py
+@pytest.mark.parametrize("name", ["multi-output", "article", "tuned", "without augmentation", "photographs"])
 def test_a_step_compiled_with_xla_trains(name, small_dataset):
-    """Random numbers differ under XLA, so losses are only similar."""
+    """Random numbers differ under XLA, so losses are only similar. (The stacked one: test_sgan_mnist.py.)"""
     training = make(name, small_dataset)
     weights = training.trainable_weights if training.has_generator else training.discriminator.trainable_weights
     before = values(weights)
@@ -66,7 +62,7 @@ def without_gpu_kernel(function):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tuned", "stacked", "multi-output", "article", "photographs", "feature-matching"])
+@pytest.mark.parametrize("name", [*RUNS, "photographs"])
 def test_every_operation_of_a_step_has_a_gpu_kernel(name, digits, monkeypatch):
     with monkeypatch.context() as patch:
         gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
