@@ -10,16 +10,15 @@ with normalised weights (Salimans and Kingma 2016, arXiv 1602.07868), each under
 
 Where it differs from that code:
 
-1. Adam's epsilon is 1e-4 and stands outside the root, as in Keras; theirs is 1e-8, inside, which does nearly the same.
+1. Adam's epsilon is 1e-4 and stands outside the root, as in Keras; theirs, 1e-8, inside: nearly the same.
 2. Weights are averaged after each step, at first over all steps; theirs before it, exponentially from zero on.
 3. Pixels are in [-1, 1] outside the networks, as everywhere in this project, and in [0, 1] inside.
 4. Pictures are generated from moving statistics, which are updated for that; theirs from batch statistics.
 5. The labels, and the 500 images that set the first scales, are drawn otherwise; 1e-6 is added under each length.
-6. It is a sixth as long, with a third of the learning rate, which falls to zero over the second half. With theirs
-   (--epochs 300 --learning-rate 0.003 --decay 0 --averaging 10000) the generators of both development runs collapsed,
-   after 600 and 6,300 steps.
+6. The training is a sixth as long, averages over a fifth of the steps, and has a third of the learning rate, which
+   falls to zero over the second half. Theirs: --epochs 300 --learning-rate 0.003 --decay 0 --averaging 10000.
 
-Its result has not been measured here yet. An epoch's models are 9 MB.
+Its result has not been measured here yet. With the authors' learning rate two development runs of two collapsed.
 """
 
 import math
@@ -45,6 +44,8 @@ from sgan.runs.fit import Training, batch_accuracy
 from sgan.runs.options import option
 from sgan.runs.run_folder import RunSettings, open_run, parse_options
 from sgan_mnist import SGAN, generate_real_samples, select_supervised_samples, train
+
+EPSILON = 1e-4  # of Adam
 
 
 @dataclass
@@ -108,10 +109,8 @@ def feature_distance(model, real_images, generated_images):
 
 
 class FeatureMatchingSGAN(Training):
-    """The generator, the discriminator and the averages of its weights in training.
-
-    Args as for `SGAN`; the images are shuffled after each `steps_per_epoch` steps.
-    """
+    """The generator, the discriminator and the averages of its weights in training. Arguments as for `SGAN`, and after
+    how many steps the images are shuffled again."""
 
     def __init__(self, settings, labelled, unlabelled_images, n_classes, steps_per_epoch):
         has_generator = settings.loss in ("feature-matching", "adversarial")
@@ -122,7 +121,8 @@ class FeatureMatchingSGAN(Training):
         image_shape = unlabelled_images.shape[1:]
         self.labelled, self.unlabelled = [on_device(values) for values in labelled], [on_device(unlabelled_images)]
         self.discriminator, self.averages = (define_discriminator(image_shape, n_classes) for _ in range(2))
-        initialise_from_data(self.discriminator, *generate_real_samples(self.unlabelled, 500, self.seed_generator))
+        seen = self.labelled[:1] if settings.loss == "supervised-only" else self.unlabelled
+        initialise_from_data(self.discriminator, *generate_real_samples(seen, 500, self.seed_generator))
         self.averages.set_weights(self.discriminator.get_weights())
         self.features = keras.Model(self.discriminator.input, self.discriminator.get_layer("features_5").output)
         self.generator = define_generator(settings.latent_dim, image_shape)
@@ -133,7 +133,7 @@ class FeatureMatchingSGAN(Training):
         self.classifier.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])  # for evaluate() only
         drawn = (steps_per_epoch * settings.batch_size,)
         self.orders = [self.add_weight(drawn, "zeros", "int64", trainable=False, name=f"order_{i}") for i in range(3)]
-        self.optimizers = [keras.optimizers.Adam(partial(self.learning_rate, i), beta_1=0.5, epsilon=1e-4)
+        self.optimizers = [keras.optimizers.Adam(partial(self.learning_rate, i), beta_1=0.5, epsilon=EPSILON)
                            for i in range(2)]
         for optimizer, model in zip(self.optimizers, (self.discriminator, self.generator)):
             optimizer.build(model.trainable_weights)
@@ -242,7 +242,7 @@ def main(argv=None):
                                          dataset.n_classes, settings.label_seed)
         dataset, labelled = run.keep_labels(dataset, rows)
         keras.utils.set_random_seed(settings.seed)
-        steps = settings.steps_per_epoch or len(dataset.train_images) // settings.batch_size
+        steps = settings.steps_per_epoch or max(1, len(dataset.train_images) // settings.batch_size)
         train(FeatureMatchingSGAN(settings, labelled, dataset.train_images, dataset.n_classes, steps), dataset, run)
 
 

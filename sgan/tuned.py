@@ -13,8 +13,8 @@ added, in the order of the step, with the names by which `--without` leaves it o
 2. Augmentation (`augmentation`). Every real image is slightly rotated, sheared, scaled, shifted and bent (elastic
    deformation), as if somebody else had written it (Simard et al. 2003, Best practices for convolutional neural
    networks). It is never mirrored: a mirrored digit is no digit. The generator learns to make such augmented images.
-   Where it is left out, unlabelled images have virtual adversarial noise instead: that which changes the prediction
-   most (Miyato et al. 2018, arXiv 1704.03976). It knows nothing of digits.
+   Strokes from which it is left out have virtual adversarial noise instead, for 4 and 5: that which changes the
+   prediction most (Miyato et al. 2018, arXiv 1704.03976). It knows nothing of digits.
 3. Clutter (`clutter`). Pieces of other images are drawn over half of a step's real images at first, over none at the
    end (Mnih et al. 2014, Recurrent models of visual attention, arXiv 1406.6247, put such fragments around digits). A
    classifier that has learned to ignore a stray stroke recognises a seven with a bar even if no labelled seven has

@@ -54,6 +54,13 @@ def test_a_new_recipe_makes_other_tuned_runs_and_no_others(monkeypatch, name, va
     assert [run.identity("x") == old for run, old in zip(runs, before)] == [True, False]
 
 
+def test_another_setting_of_feature_matching_makes_other_runs_of_it(monkeypatch):
+    run, others = Run(preset="feature-matching"), (Run(), Run(preset="tuned"))
+    before = [each.identity("x") for each in (run, *others)]
+    monkeypatch.setattr("sgan.studies.run.EPSILON", 1e-7)
+    assert [each.identity("x") == old for each, old in zip((run, *others), before)] == [False, True, True]
+
+
 def test_the_committed_runs_have_the_identities_and_names_of_what_they_say():
     """Each is there once; those of earlier recipes are not made any more."""
     runs = read_results(ROOT / "results")

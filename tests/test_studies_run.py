@@ -73,8 +73,9 @@ def test_each_preset_and_method_builds_its_training(small_dataset, settings, kin
     assert ("batch_norm_2" in layers) == (run.preset == "article") and ("pool" in layers) == (run.preset == "tuned")
 
 
-@pytest.mark.parametrize("settings, loss", [({}, "feature-matching"), ({"variant": "no-generator"}, "no-generator"),
-                                            ({"method": "supervised-only"}, "supervised-only")])
+@pytest.mark.parametrize("settings, loss", [
+    ({}, "feature-matching"), ({"variant": "no-generator"}, "no-generator"),
+    ({"variant": "adversarial"}, "adversarial"), ({"method": "supervised-only"}, "supervised-only")])
 def test_feature_matching_has_its_loss_and_a_rate_that_falls_to_zero_over_its_steps(small_dataset, settings, loss):
     run = Run(preset="feature-matching", labels=20, seed=3, steps=10, **settings)
     training = build(run, small_dataset, *choose_rows(small_dataset.train_labels, 10, run))

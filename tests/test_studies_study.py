@@ -30,6 +30,22 @@ def test_choices_that_a_study_does_not_have_are_refused(arguments, complaint):
         study.main([*arguments, "--list"])
 
 
+def test_the_tuned_sgan_without_augmentation_has_splits_of_its_own():
+    splits = {}
+    for run in study.make_runs("tuned", "mnist"):
+        splits.setdefault((run.without, run.labels), []).append(run.label_seed)
+    assert splits.pop(("augmentation,generator", 100)) == splits.pop(("augmentation", 20)) == [41, 42, 43, 44, 45]
+    assert splits.pop(("augmentation", 100)) == [41, 42, 43, 44, 45]
+    assert set(map(tuple, splits.values())) == {(36, 37, 38, 39, 40)} and len(splits) == 7
+
+
+def test_feature_matching_is_compared_with_each_other_loss():
+    runs = study.make_runs("feature-matching", "mnist", splits=1)
+    assert [(run.labels, run.method, run.variant) for run in runs] == [
+        (100, "sgan", "stacked"), (20, "sgan", "stacked"), (100, "supervised-only", "stacked"),
+        (100, "sgan", "no-generator"), (100, "sgan", "adversarial")]
+
+
 # --------------------------------------------------------------------------------------------------------------
 # What is made of them
 

@@ -53,6 +53,16 @@ def make(dataset, **settings):
     return TunedSGAN(settings, labelled, dataset.train_images, 10, settings.epochs * settings.steps_per_epoch)
 
 
+@pytest.mark.parametrize("settings, noisy", [
+    ({"without": "augmentation"}, True), ({}, False), ({"images": "other"}, False),
+    ({"without": "augmentation,mutual-information,pseudo-labels"}, False)])
+def test_strokes_without_augmentation_have_noise_against_the_discriminator(small_dataset, monkeypatch, settings, noisy):
+    sgan, asked = make(small_dataset, **settings), []
+    monkeypatch.setattr(tuned, "perturb", lambda images, *which: asked.append((len(images), which)) or images)
+    sgan.train_step(None)
+    assert asked == [(12, (sgan.discriminator, tuned.PERTURBATION, sgan.seed_generator))] * noisy
+
+
 def moved(before, weights):
     return [not np.array_equal(a, b) for a, b in zip(before, values(weights))]
 

@@ -4,6 +4,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+TRIAL_SIZE = 0.004  # of the noise around an image at which the change is measured: small, but no rounding error
+
 
 def perturb(images, model, size, seed):
     """Add to each image the small noise that changes its prediction most (section 3.3 there, one power iteration).
@@ -18,7 +20,7 @@ def perturb(images, model, size, seed):
         (n, H, W, C), here and there beyond [-1, 1].
     """
     probabilities = ops.softmax(model(images, training=False))
-    trial = scale_noise(keras.random.normal(images.shape, seed=seed), 0.004)
+    trial = scale_noise(keras.random.normal(images.shape, seed=seed), TRIAL_SIZE)
     with tf.GradientTape() as tape:
         tape.watch(trial)
         logits = model(images + trial, training=False)

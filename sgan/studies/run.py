@@ -27,7 +27,7 @@ import numpy as np
 from discriminator_variants import VARIANTS, count_weights
 from sgan.data.augmentation import AUGMENTATION
 from sgan.data.dataset import DataSettings, load_real_samples
-from sgan.feature_matching import FeatureMatchingSettings, FeatureMatchingSGAN, StackedFeatureMatchingSGAN
+from sgan.feature_matching import EPSILON, FeatureMatchingSettings, FeatureMatchingSGAN, StackedFeatureMatchingSGAN
 from sgan.models.evaluation import accuracy, balanced_accuracy, predict_classes
 from sgan.runs.command import InputError, run_command
 from sgan.runs.device import available_cores, set_up_device
@@ -51,7 +51,7 @@ PRESETS = {"tutorial": (12000, 600), "article": (6000, 500),  # steps of a whole
 # The baseline's length was chosen without test labels: 1,000 (tutorial) and 640 (article) passes over 100 images, five
 # times the second article's 400 updates. With 1,000 labels (split 1000, which no table uses) the loss on the labelled
 # images is then 0.010 (tutorial) and 0.0007 (article), and 99.8 and 100 % of them are classified correctly.
-ARTICLES, SUPERVISED_ONLY = ("tutorial", "article"), (2000, 1000)
+SUPERVISED_ONLY = 2000, 1000
 
 
 def label_seed(text):
@@ -65,15 +65,15 @@ class Run:
 
     preset: str = option("tutorial", "whose networks and settings", choices=list(PRESETS))
     method: str = option("sgan", "or its classifier on the labelled images only", choices=("sgan", "supervised-only"))
-    variant: str = option("stacked", "discriminator, or generator, of the tutorial's SGAN; of feature matching's "
-                                     f"{', '.join(LOSSES)}", choices=list(SGANS | LOSSES))
+    variant: str = option("stacked", "discriminator, or generator, of the tutorial's SGAN; what feature matching's "
+                                     "generator learns (stacked: features)", choices=list(SGANS | LOSSES))
     labels: int = option(100, "labelled images, the same number of each class", min=1)
     label_seed: int | str = option(0, "the label split: which images keep their labels; first: the first ones of each "
                                       "class, and unlabelled those after the first --labels", type=label_seed)
     seed: int = option(0, "seed for weights, batches and noise", min=0)
     unlabelled: int | None = option(None, "unlabelled images (default: all)", min=1)
     without: str = option("nothing", f"leave ingredients of the tuned SGAN out, A,B,...: {', '.join(INGREDIENTS)}")
-    steps: int | None = option(None, "default: the preset's; 2,000 for supervised-only", min=1)
+    steps: int | None = option(None, "default: the preset's; 2,000 for the articles' supervised-only", min=1)
     evaluate_every: int | None = option(None, "steps between evaluations (default: the preset's)", min=1)
     data: str = option("mnist", "mnist, synthetic, a folder of pictures or FILE.npz")
 
@@ -87,7 +87,9 @@ class Run:
         if alone and (self.variant != "stacked" or self.unlabelled):
             raise InputError("--variant, --unlabelled: go with --method sgan")
         tuned_settings(self)  # which refuses what cannot be left out
-        steps, evaluate_every = SUPERVISED_ONLY if alone and self.preset in ARTICLES else PRESETS[self.preset]
+        steps, evaluate_every = PRESETS[self.preset]
+        if alone and self.preset != "feature-matching":
+            steps, evaluate_every = SUPERVISED_ONLY
         self.steps, self.evaluate_every = self.steps or steps, self.evaluate_every or evaluate_every
 
     @property
@@ -134,7 +136,9 @@ def recipe(run):
 
     if run.preset == "tuned":
         return {"recipe": RECIPE, **others(tuned_settings(run)), **AUGMENTATION}
-    return others(FeatureMatchingSettings()) if run.preset == "feature-matching" else None
+    if run.preset == "feature-matching":
+        return {"epsilon": EPSILON, **others(FeatureMatchingSettings())}
+    return None
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -173,7 +177,7 @@ def build(run, dataset, labelled_rows, unlabelled_rows):
     if run.preset == "feature-matching":
         loss = LOSSES[run.variant] if run.method == "sgan" else "supervised-only"
         steps = max(1, len(unlabelled_images) // FeatureMatchingSettings.batch_size)  # of an epoch
-        settings = FeatureMatchingSettings(epochs=run.steps / steps, seed=run.seed, loss=loss)
+        settings = FeatureMatchingSettings(epochs=run.steps / steps, seed=run.seed, loss=loss)  # the last one cut short
         return FeatureMatchingSGAN(settings, labelled, unlabelled_images, dataset.n_classes, steps)
     sgan_class, settings = {"tutorial": (SGANS[run.variant], Settings(seed=run.seed)),
                             "article": (ArticleSGAN, ArticleSettings(seed=run.seed))}[run.preset]
