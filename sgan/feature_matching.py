@@ -242,7 +242,7 @@ def main(argv=None):
                                          dataset.n_classes, settings.label_seed)
         dataset, labelled = run.keep_labels(dataset, rows)
         keras.utils.set_random_seed(settings.seed)
-        steps = settings.steps_per_epoch or max(1, len(dataset.train_images) // settings.batch_size)
+        steps = settings.steps_per_epoch or len(dataset.train_images) // settings.batch_size
         train(FeatureMatchingSGAN(settings, labelled, dataset.train_images, dataset.n_classes, steps), dataset, run)
 
 
