@@ -96,7 +96,7 @@ def order_of_epoch(n_images, n_drawn, seed):
     return ops.reshape(ops.argsort(keys, axis=1), (-1,))[:n_drawn]
 
 
-def unsupervised_loss(logits, real):
+def half_cross_entropy(logits, real):
     """Half the mean binary cross-entropy of D(x) = Z / (Z + 1), from logits (n, K), for the target "real" or "fake"."""
     log_z = ops.logsumexp(logits, axis=-1)
     return ops.mean(ops.softplus(log_z) - log_z if real else ops.softplus(log_z)) / 2
@@ -182,7 +182,7 @@ class FeatureMatchingSGAN(Training):
     def generator_loss(self, real_images, generated_images):
         """What the generator lowers, from real and generated images, (n, H, W, C) in [-1, 1] each."""
         if self.settings.loss == "adversarial":
-            return unsupervised_loss(self.discriminator(generated_images, training=True), real=True)
+            return half_cross_entropy(self.discriminator(generated_images, training=True), real=True)
         return feature_distance(self.features, real_images, generated_images)
 
     def train_step(self, data):
@@ -200,7 +200,7 @@ class FeatureMatchingSGAN(Training):
             c_loss = ops.mean(keras.losses.sparse_categorical_crossentropy(labels, logits[0], from_logits=True))
             losses = {"c_loss": c_loss}
             for name, each in zip(("d_loss_real", "d_loss_fake"), logits[1:]):
-                losses[name] = unsupervised_loss(each, real=name == "d_loss_real")
+                losses[name] = half_cross_entropy(each, real=name == "d_loss_real")
             d_loss = sum(losses.values())
         self.optimizers[0].apply(tape.gradient(d_loss, self.discriminator.trainable_weights))
         self.update_averages()

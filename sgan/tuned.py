@@ -13,8 +13,8 @@ added, in the order of the step, with the names by which `--without` leaves it o
 2. Augmentation (`augmentation`). Every real image is slightly rotated, sheared, scaled, shifted and bent (elastic
    deformation), as if somebody else had written it (Simard et al. 2003, Best practices for convolutional neural
    networks). It is never mirrored: a mirrored digit is no digit. The generator learns to make such augmented images.
-   Strokes from which it is left out have virtual adversarial noise instead, for 4 and 5: that which changes the
-   prediction most (Miyato et al. 2018, arXiv 1704.03976). It knows nothing of digits.
+   Unlabelled strokes from which it is left out, but not 4 or 5, get virtual adversarial noise instead: that which
+   changes the prediction most (Miyato et al. 2018, arXiv 1704.03976). It knows nothing of digits.
 3. Clutter (`clutter`). Pieces of other images are drawn over half of a step's real images at first, over none at the
    end (Mnih et al. 2014, Recurrent models of visual attention, arXiv 1406.6247, put such fragments around digits). A
    classifier that has learned to ignore a stray stroke recognises a seven with a bar even if no labelled seven has
@@ -36,13 +36,12 @@ added, in the order of the step, with the names by which `--without` leaves it o
    sum of all losses.
 
 All of it is for images that show bright strokes on a dark background; for dark strokes 3, which draws bright ones, is
-left out. Photographs have 1 and 2 only: with 4 and 5, too, no gain could be shown. They are warped less, mirrored, and
-changed in light and colour; their network is larger and has batch normalisation. Other images have 1 and 6, and the
-weight of the adversarial losses is a third at first and falls linearly to zero.
+left out. Photographs have 1 and 2 only: with 4 and 5, too, smaller networks showed no gain. They are warped less,
+mirrored (signs are not), and changed in light and colour; their network is larger and has batch normalisation. Other
+images have 1 and 6, and the weight of the adversarial losses is a third at first and falls linearly to zero.
 
 Measured (results/README.md, five label splits each): 0.77 ± 0.09 % test error with 100 labels, 0.78 ± 0.06 % with 20,
-after 4,200 steps. Those with 100 labels took 226 to 284 s on two CPU cores (AVX512), evaluations left out (TensorFlow
-2.21.0, Keras 3.15.1).
+after 4,200 steps. Those with 100 labels took 226 to 284 s on two CPU cores (AVX512), evaluations left out.
 """
 
 import math
@@ -82,6 +81,7 @@ INGREDIENTS = ("unlabelled-images", "generator", "mutual-information", "pseudo-l
 USED_FOR = {  # each kind of image
     "strokes": INGREDIENTS,
     "photographs": ("augmentation", "teacher"),
+    "signs": ("augmentation", "teacher"),
     "other": ("unlabelled-images", "generator", "teacher"),
 }
 NEEDS = {  # without one of these an ingredient is left out, too
@@ -119,9 +119,9 @@ class TunedSettings(RunSettings):
     mutual_information_weight: float = option(2.0, "weight of the mutual information, after the warm-up; few "
                                                    "classes do without it", min=0)
     images: str = option("auto", "what they show: strokes on a plain background (digits, letters, drawings), "
-                                 "photographs (learned without the unlabelled ones), or something other (X-rays), "
-                                 "which is not augmented; auto takes colour images without a plain background for "
-                                 "photographs", choices=("auto", *USED_FOR))
+                                 "photographs or, never mirrored, signs (both learned without the unlabelled ones), or "
+                                 "something other (X-rays), which is not augmented; auto takes colour images without a "
+                                 "plain background for photographs", choices=("auto", *USED_FOR))
     without: str = option("nothing", "ingredients to leave out, A,B,...; those that need them go too: "
                                     f"{', '.join(INGREDIENTS)}")
     out: str = option("runs/tuned", "folder of the run")
@@ -134,7 +134,7 @@ class TunedSettings(RunSettings):
 
 
 def kind_of(settings, images):
-    """What images, uint8 (N, H, W, C), show, "strokes", "photographs" or "other": as the settings say or they look."""
+    """What images, uint8 (N, H, W, C), show, a key of USED_FOR: as the settings say or they look."""
     return look_like(images) if settings.images == "auto" else settings.images
 
 
@@ -248,7 +248,7 @@ class TunedSGAN(Training):
         self.has_generator = "generator" in self.ingredients
         image_shape = unlabelled_images.shape[1:]
         self.g_model = tuned_generator(settings.latent_dim, image_shape)
-        backbone = photograph_backbone if self.kind == "photographs" else tuned_backbone
+        backbone = photograph_backbone if self.kind in ("photographs", "signs") else tuned_backbone
         _, classifier = define_discriminator(image_shape, n_classes, backbone)
         logits = classifier.get_layer("class_logits").output  # both heads are in the losses
         self.discriminator = keras.Model(classifier.input, logits, name="discriminator")
@@ -367,14 +367,15 @@ def main(argv=None):
         steps = settings.epochs * settings.steps_per_epoch
         training = TunedSGAN(settings, labelled, dataset.train_images, dataset.n_classes, steps)
         left_out = [name for name in INGREDIENTS if name not in training.ingredients]
-        hint = "; --images other if a mirror image may be of another class" if training.kind == "photographs" else ""
+        hint = "; --images signs if a mirror image may be of another class" if training.kind == "photographs" else ""
         print(f"Images: taken for {training.kind} (--images {settings.images}{hint})\n"
               f"Left out for these images and labels, or by --without {settings.without}: "
               f"{', '.join(left_out) or 'nothing'}")
         if "unlabelled-images" not in USED_FOR[training.kind]:
-            print("The unlabelled images are not used for this kind of image: no gain from them could be shown")
+            print("The unlabelled images are not used for this kind of image: no gain was found")
         if "mutual-information" in training.ingredients:
-            print("Assumed: the classes are about equally frequent (if not: --without mutual-information)")
+            print("Assumed: classes about equally frequent (if not: five labels or more of each, and perhaps --without "
+                  "mutual-information)")
         if "augmentation" in training.ingredients:
             save_augmented(dataset.train_images, training.kind, run.path / "augmented.png")
         train(training, dataset, run)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from sgan import feature_matching
 from sgan.feature_matching import (
-    FeatureMatchingSettings, FeatureMatchingSGAN, StackedFeatureMatchingSGAN, order_of_epoch, unsupervised_loss
+    FeatureMatchingSettings, FeatureMatchingSGAN, StackedFeatureMatchingSGAN, order_of_epoch, half_cross_entropy
 )
 from sgan.models.evaluation import scale_images
 from sgan.models.weight_norm import WeightNormDense, initialise_from_data
@@ -34,14 +34,14 @@ def silence(training):
             layer.stddev = 0
 
 
-def test_the_unsupervised_loss_is_half_the_cross_entropy_of_d():
+def test_the_half_cross_entropy_is_half_the_cross_entropy_of_d():
     logits = np.random.default_rng(0).normal(size=(5, 10)) * 3
     z = np.exp(logits).sum(axis=1)
     real = z / (z + 1)
-    assert float(unsupervised_loss(logits, real=True)) == pytest.approx(-np.log(real).mean() / 2)
-    assert float(unsupervised_loss(logits, real=False)) == pytest.approx(-np.log(1 - real).mean() / 2)
+    assert float(half_cross_entropy(logits, real=True)) == pytest.approx(-np.log(real).mean() / 2)
+    assert float(half_cross_entropy(logits, real=False)) == pytest.approx(-np.log(1 - real).mean() / 2)
     for real, far in (True, -500.0), (False, 500.0):
-        assert float(unsupervised_loss(np.full((1, 10), far), real=real)) == pytest.approx(250, rel=0.01)
+        assert float(half_cross_entropy(np.full((1, 10), far), real=real)) == pytest.approx(250, rel=0.01)
 
 
 def test_weights_are_normalised_and_begin_with_outputs_of_mean_0_and_deviation_1():

@@ -96,7 +96,7 @@ def test_a_validation_split_is_no_option_as_each_fold_is_held_out_already(small_
 def test_for_photographs_there_is_nothing_to_compare(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), "uint8")
     np.savez(tmp_path / "colour.npz", x_train=images, y_train=np.arange(20) % 2)
-    with pytest.raises(InputError, match="does not use the unlabelled images for photographs"):
+    with pytest.raises(InputError, match="does not use the unlabelled images of photographs"):
         main(["--data", str(tmp_path / "colour.npz"), "--labels", "all"])
 
 

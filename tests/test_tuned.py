@@ -203,6 +203,7 @@ def test_each_kind_of_image_has_its_ingredients(small_dataset):
     assert look(strokes, [0, 1]) == ("strokes", {"mutual-information"})
     assert look(colour) == ("photographs", photographs) and look(grey) == ("other", others)
     assert look(colour, images="other") == ("other", others) == look(np.repeat(grey, 3, axis=-1))
+    assert look(grey, images="signs") == ("signs", photographs)
     assert look(grey, images="strokes") == ("strokes", set()) and look(strokes, images="other") == ("other", others)
     assert look(grey, without="teacher") == ("other", {*others, "teacher"})
 

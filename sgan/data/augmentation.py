@@ -30,14 +30,14 @@ def strokes(images, seed):
                                                                        "elastic")})
 
 
-def photographs(images, seed):
-    """Photographs: mirrored, shifted, slightly turned and scaled; half of them also in other light and colours and with
-    a hole.
+def photographs(images, seed, mirrored=True):
+    """Photographs: shifted, slightly turned and scaled; half of them mirrored, half of them in other light and colours
+    and with a hole.
 
     In kind, what FixMatch does (Sohn et al. 2020, arXiv 2001.07685) and Cutout (DeVries and Taylor 2017, arXiv
     1708.04552). By hand, as Keras' layers for all this take about twice as long.
     """
-    warped = warp(images, seed, rotation=0.05, scaling=0.1, shift=0.125, mirrored=True)
+    warped = warp(images, seed, rotation=0.05, scaling=0.1, shift=0.125, mirrored=mirrored)
     grey = ops.mean(warped, axis=-1, keepdims=True)
     images = grey + per_image(images, 0.5, 1.5, seed) * (warped - grey)
     mean = ops.mean(grey, axis=(1, 2), keepdims=True)
@@ -46,7 +46,12 @@ def photographs(images, seed):
     return ops.where(per_image(images, 0, 1, seed) < 0.5, images, warped)
 
 
-KINDS = {"strokes": strokes, "photographs": photographs}
+def signs(images, seed):
+    """Photographs of road signs, labels, letters, whose mirror image may be of another class: never mirrored."""
+    return photographs(images, seed, mirrored=False)
+
+
+KINDS = {"strokes": strokes, "photographs": photographs, "signs": signs}
 
 
 # --------------------------------------------------------------------------------------------------------------

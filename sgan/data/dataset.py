@@ -1,4 +1,4 @@
-"""The images: MNIST, digits drawn from fonts if there is no network, or a user's own folder or .npz file.
+"""The images: MNIST, digits drawn from fonts if it cannot be downloaded, or a user's own folder or .npz file.
 
     data = load_real_samples("auto")       # or "mnist", "synthetic", "my_pictures", "my_images.npz"
     data.train_images, data.train_labels   # uint8 (N, H, W, C) and int64 (N,); a label of -1 means "no label"
@@ -49,7 +49,7 @@ def height_x_width(text):
 class DataSettings:
     """Which images there are, which keep their labels, and which of those validate."""
 
-    data: str = option("auto", "images: auto (MNIST, or synthetic digits without a network), mnist, synthetic, a "
+    data: str = option("auto", "images: auto (MNIST, or synthetic digits if that cannot be had), mnist, synthetic, a "
                                "folder of pictures whose sub-folders are the classes and 'unlabelled', or a file like "
                                "Keras' mnist.npz, where the label -1 means 'no label'")
     labels: int | str | None = option(None, "labelled images, the same number of each class, or all (default: 100; all "

@@ -28,7 +28,7 @@ def read_mnist():
             download_mnist(cached)
         digest = hashlib.sha256(regular_file(cached).read_bytes()).hexdigest()
     except OSError as error:
-        raise InputError(f"no MNIST ({first_line(error)}): without a network put Keras' mnist.npz into {cached.parent} "
+        raise InputError(f"no MNIST ({first_line(error)}): without internet put Keras' mnist.npz into {cached.parent} "
                          "(KERAS_HOME sets another folder), or give --data FILE.npz or --data synthetic") from None
     if digest != MNIST_SHA256:  # Keras would delete it
         raise InputError(f"{cached} is not the file that Keras downloads (its hash differs); it is left alone: use it "

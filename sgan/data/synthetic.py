@@ -1,4 +1,4 @@
-"""Digits drawn from fonts, for tests and for machines without a network: like MNIST in form, easier in kind.
+"""Digits drawn from fonts, for tests and for machines without internet: like MNIST in form, easier in kind.
 
 Each digit comes from one of the FONTS, in a random stroke width, rotated, scaled, sheared, shifted, pulled at its
 corners and overlaid with noise.

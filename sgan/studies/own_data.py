@@ -156,7 +156,7 @@ def main(argv=None):
 
     complete = ingredients_of(TunedSettings(images=settings.images), dataset.train_images, labels)
     if "unlabelled-images" not in complete:
-        raise InputError("the tuned SGAN does not use the unlabelled images for photographs: nothing to compare "
+        raise InputError("the tuned SGAN does not use the unlabelled images of photographs: nothing to compare "
                          "(--images strokes or other, if they are none)")
     as_complete = "nothing" if "mutual-information" in complete else "mutual-information"  # a fold has fewer labels
     trainings = {name: TunedSettings(epochs=settings.epochs, images=settings.images, seed=settings.seed,

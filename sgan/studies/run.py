@@ -79,9 +79,10 @@ class Run:
 
     def __post_init__(self):
         alone = self.method == "supervised-only"
-        if self.preset == "tuned" and alone or self.preset != "tuned" and self.without != "nothing":
-            raise InputError(f"--preset {self.preset}: the tuned one has --without unlabelled-images, the others have "
-                             "--method supervised-only")
+        if self.preset == "tuned" and alone:
+            raise InputError("--method supervised-only: of --preset tuned it is --without unlabelled-images")
+        if self.preset != "tuned" and self.without != "nothing":
+            raise InputError(f"--without {self.without}: goes with --preset tuned")
         if self.variant not in VARIANTS_OF.get(self.preset, ("stacked",)):
             raise InputError(f"--variant {self.variant}: not one of --preset {self.preset}")
         if alone and (self.variant != "stacked" or self.unlabelled):

@@ -95,10 +95,10 @@ def tuned(labels=(100, 20, 10, 50, 1000), first_split=36, splits=5, steps=None):
     """The tuned SGAN; with the first two numbers of labels also its network on the labelled images only, and without
     augmentation, as the published methods use none; with the first also without augmentation and generator. Splits 0 to
     35 were spent on earlier recipes, and 36 to 40 on the ninth, which did something else without augmentation."""
-    first_two, last_split = labels[:2], 41
+    first_two, without_augmentation = labels[:2], first_split + 5
     for without, numbers, first in (("nothing", labels, first_split), ("unlabelled-images", first_two, first_split),
-                                    ("augmentation", first_two, last_split),
-                                    ("augmentation,generator", labels[:1], last_split)):
+                                    ("augmentation", first_two, without_augmentation),
+                                    ("augmentation,generator", labels[:1], without_augmentation)):
         for n in numbers:
             for seeds in seeds_of(splits, first):
                 yield dict(preset="tuned", labels=n, without=without, steps=steps, **seeds)
