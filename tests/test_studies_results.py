@@ -62,7 +62,7 @@ def test_another_setting_of_feature_matching_makes_other_runs_of_it(monkeypatch)
 
 
 def test_the_committed_runs_have_the_identities_and_names_of_what_they_say():
-    """Each is there once; those of earlier recipes, and of earlier settings of feature matching, are not made any more."""
+    """Each is there once; those of earlier recipes and settings are not made any more."""
     runs = read_results(ROOT / "results")
     lines = [line for path in ROOT.glob("results/runs/*.jsonl") for line in path.read_text().splitlines()]
     assert len(runs) == len(lines) > 600
