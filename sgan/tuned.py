@@ -13,8 +13,8 @@ added, in the order of the step, with the names by which `--without` leaves it o
 2. Augmentation (`augmentation`). Every real image is slightly rotated, sheared, scaled, shifted and bent (elastic
    deformation), as if somebody else had written it (Simard et al. 2003, Best practices for convolutional neural
    networks). It is never mirrored: a mirrored digit is no digit. The generator learns to make such augmented images.
-   Unlabelled strokes from which it is left out, but not 4 or 5, get virtual adversarial noise instead: that which
-   changes the prediction most (Miyato et al. 2018, arXiv 1704.03976). It knows nothing of digits.
+   Unlabelled strokes from which it is left out, but not both 4 and 5, get virtual adversarial noise instead: that
+   which changes the prediction most (Miyato et al. 2018, arXiv 1704.03976). It knows nothing of digits.
 3. Clutter (`clutter`). Pieces of other images are drawn over half of a step's real images at first, over none at the
    end (Mnih et al. 2014, Recurrent models of visual attention, arXiv 1406.6247, put such fragments around digits). A
    classifier that has learned to ignore a stray stroke recognises a seven with a bar even if no labelled seven has
@@ -36,7 +36,7 @@ added, in the order of the step, with the names by which `--without` leaves it o
    sum of all losses.
 
 All of it is for images that show bright strokes on a dark background; for dark strokes 3, which draws bright ones, is
-left out. Photographs have 1 and 2 only: with 4 and 5, too, smaller networks showed no gain. They are warped less,
+left out. Photographs have 1 and 2 only: with 4 and 5 no gain could be shown (smaller networks). They are warped less,
 mirrored (signs are not), and changed in light and colour; their network is larger and has batch normalisation. Other
 images have 1 and 6, and the weight of the adversarial losses is a third at first and falls linearly to zero.
 
@@ -372,10 +372,10 @@ def main(argv=None):
               f"Left out for these images and labels, or by --without {settings.without}: "
               f"{', '.join(left_out) or 'nothing'}")
         if "unlabelled-images" not in USED_FOR[training.kind]:
-            print("The unlabelled images are not used for this kind of image: no gain was found")
+            print("The unlabelled images are not used for this kind of image: no gain could be shown")
         if "mutual-information" in training.ingredients:
-            print("Assumed: classes about equally frequent (if not: five labels or more of each, and perhaps --without "
-                  "mutual-information)")
+            print("Assumed: classes about equally frequent (if not: label five or more of each of up to five, "
+                  "or --without mutual-information)")
         if "augmentation" in training.ingredients:
             save_augmented(dataset.train_images, training.kind, run.path / "augmented.png")
         train(training, dataset, run)

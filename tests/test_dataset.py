@@ -1,4 +1,4 @@
-"""sgan/data/dataset.py and mnist.py: options, MNIST and its fallback, fingerprints, validation; without a network.
+"""sgan/data/dataset.py and mnist.py: options, MNIST and its fallback, fingerprints, validation; without internet.
 
 What an .npz file may hold is in test_npz.py, what a folder in test_folders.py, copies are in test_copies.py.
 """

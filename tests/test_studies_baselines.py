@@ -1,4 +1,4 @@
-"""sgan/studies/baselines.py: methods without a network, on the same label splits."""
+"""sgan/studies/baselines.py: methods without a neural network, on the same label splits."""
 
 import csv
 

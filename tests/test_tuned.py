@@ -209,10 +209,12 @@ def test_each_kind_of_image_has_its_ingredients(small_dataset):
 
 
 @pytest.mark.slow
-def test_photographs_are_learned_from_labelled_images_only(small_dataset):
+@pytest.mark.parametrize("kind", ["photographs", "signs"])
+def test_photographs_are_learned_from_labelled_images_only(small_dataset, kind):
     colour = np.random.default_rng(0).integers(0, 256, (*small_dataset.train_images.shape[:3], 3), "uint8")
-    sgans = [make(small_dataset._replace(train_images=colour), images="photographs", without=without)
+    sgans = [make(small_dataset._replace(train_images=colour), images=kind, without=without)
              for without in ("nothing", "unlabelled-images")]
+    assert sgans[0].c_model.get_layer("batch_norm_1")  # the network of photographs
     teacher = values(sgans[0].c_model.weights)
     for sgan in sgans:
         sgan.train_step(None)

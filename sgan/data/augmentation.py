@@ -1,8 +1,8 @@
 """Augmentation, a function for each kind of image; clutter, for strokes; and which kind some images are.
 
 Warping follows Simard et al. 2003, Best practices for convolutional neural networks; clutter follows Mnih et al. 2014,
-Recurrent models of visual attention, arXiv 1406.6247. A new kind needs a function in KINDS, and a line in USED_FOR
-of sgan/tuned.py.
+Recurrent models of visual attention, arXiv 1406.6247. A new kind needs a function in KINDS, a line in USED_FOR of
+sgan/tuned.py and, if it shows photographs, its name where `TunedSGAN` chooses the network.
 """
 
 import math

@@ -4,7 +4,7 @@
     jobs.py              runs side by side, each in a process
     run.py               one run: python -m sgan.studies.run ...
     supervised_only.py   the baseline: the same classifier trained on the labelled images only
-    baselines.py         methods without a network: python -m sgan.studies.baselines
+    baselines.py         methods without a neural network: python -m sgan.studies.baselines
     article.py           the second article's model
     results.py           where finished runs are kept
     tables.py            what is made of finished runs: CSV and tables
