@@ -374,8 +374,8 @@ def main(argv=None):
         if "unlabelled-images" not in USED_FOR[training.kind]:
             print("The unlabelled images are not used for this kind of image: no gain could be shown")
         if "mutual-information" in training.ingredients:
-            print("Assumed: classes about equally frequent (if not: label five or more of each of up to five, "
-                  "or --without mutual-information)")
+            print("Assumed: classes about equally frequent (if not: --without mutual-information; of three to "
+                  "five classes rather label five or more images each)")
         if "augmentation" in training.ingredients:
             save_augmented(dataset.train_images, training.kind, run.path / "augmented.png")
         train(training, dataset, run)
