@@ -36,6 +36,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from sgan.data.dataset import default_labels
+from sgan.models.corrected_adam import CorrectedAdam
 from sgan.models.evaluation import scale_images
 from sgan.models.weight_norm import WeightNormDense, initialise_from_data, plain_dense, write_out
 from sgan.runs.command import run_command
@@ -45,7 +46,7 @@ from sgan.runs.options import option
 from sgan.runs.run_folder import RunSettings, open_run, parse_options
 from sgan_mnist import SGAN, generate_real_samples, select_supervised_samples, train
 
-EPSILON = 1e-4  # of Adam
+EPSILON = 1e-8  # of Adam
 
 
 @dataclass
@@ -133,7 +134,7 @@ class FeatureMatchingSGAN(Training):
         self.classifier.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])  # for evaluate() only
         drawn = (steps_per_epoch * settings.batch_size,)
         self.orders = [self.add_weight(drawn, "zeros", "int64", trainable=False, name=f"order_{i}") for i in range(3)]
-        self.optimizers = [keras.optimizers.Adam(partial(self.learning_rate, i), beta_1=0.5, epsilon=EPSILON)
+        self.optimizers = [CorrectedAdam(partial(self.learning_rate, i), beta_1=0.5, epsilon=EPSILON)
                            for i in range(2)]
         for optimizer, model in zip(self.optimizers, (self.discriminator, self.generator)):
             optimizer.build(model.trainable_weights)
