@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from sgan import feature_matching
 from sgan.feature_matching import (
-    FeatureMatchingSettings, FeatureMatchingSGAN, StackedFeatureMatchingSGAN, order_of_epoch, half_cross_entropy
+    EPSILON, FeatureMatchingSettings, FeatureMatchingSGAN, StackedFeatureMatchingSGAN, order_of_epoch,
+    half_cross_entropy
 )
 from sgan.models.evaluation import scale_images
 from sgan.models.weight_norm import WeightNormDense, initialise_from_data
@@ -125,6 +126,19 @@ def test_the_generator_learns_what_its_loss_says(loss, monkeypatch):
             step(None)
     (distance, real), (distance_after, real_after) = measured
     assert distance_after < distance / 2 if loss == "feature-matching" else real_after > real + 0.5
+
+
+def test_adam_adds_its_epsilon_to_the_corrected_second_moment():
+    """Otherwise the generator collapses with the authors' learning rate."""
+    optimizer = type(make().optimizers[0])(0.1, beta_1=0.5, epsilon=EPSILON)
+    weights = keras.Variable(np.zeros(4, "float32"))
+    mean = square = expected = np.zeros(4)
+    for step, scale in enumerate((1, 0.3, -2), start=1):
+        gradient = scale * np.array([1, 1e-3, 1e-4, 1e-5])
+        optimizer.apply([gradient.astype("float32")], [weights])
+        mean, square = 0.5 * mean + 0.5 * gradient, 0.999 * square + 0.001 * gradient ** 2
+        expected = expected - 0.1 * mean / (1 - 0.5 ** step) / np.sqrt(square / (1 - 0.999 ** step) + 1e-8)
+    np.testing.assert_allclose(weights, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("n_images, n_drawn, each", [(100, 100, {1}), (20, 100, {5}), (100, 60, {0, 1}),
