@@ -5,19 +5,19 @@
 As in sgan_mnist.py, one network with K class logits is both classifier and discriminator, D(x) = Z / (Z + 1). But the
 generator does not learn to be taken for real: it learns to make images whose features, the outputs of the
 discriminator's last hidden layer, have the same mean over a batch as those of real images (section 3.1). Networks and
-numbers are those of the authors' code for MNIST (github.com/openai/improved-gan, mnist_svhn_cifar10): dense layers
-with normalised weights (Salimans and Kingma 2016, arXiv 1602.07868), each under Gaussian noise, and no augmentation.
+numbers are those of the authors' code for MNIST (github.com/openai/improved-gan, mnist_svhn_cifar10): dense layers, in
+the discriminator with normalised weights (Salimans and Kingma 2016, arXiv 1602.07868) and Gaussian noise on what each
+takes in, and no augmentation. The losses of its first steps were compared with theirs (results/README.md).
 
 Where it differs from that code:
 
 1. Weights are averaged after each step, at first over all steps; theirs before it, exponentially from zero on.
 2. Pixels are in [-1, 1] outside the networks, as everywhere in this project, and in [0, 1] inside.
 3. Pictures are generated from moving statistics, which are updated for that; theirs from batch statistics.
-4. The labels, and the 500 images that set the first scales, are drawn otherwise; 1e-6 is added under each length.
+4. The labels, and the 500 images that set the first scales, are drawn otherwise; in the discriminator, too, 1e-6 is
+   added to each squared length.
 5. The training is a quarter as long, with a shorter average and a third of the learning rate, which falls to zero in
    the last quarter. Theirs: --epochs 300 --averaging 10000 --learning-rate 0.003 --decay 0
-
-From the same weights and batches, without noise, the first updates equal those of the authors' program.
 """
 
 import math
@@ -35,7 +35,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from sgan.data.dataset import default_labels
-from sgan.models.corrected_adam import CorrectedAdam
+from sgan.models.adam import EpsilonInRootAdam
 from sgan.models.evaluation import scale_images
 from sgan.models.weight_norm import WeightNormDense, initialise_from_data, plain_dense, write_out
 from sgan.runs.command import run_command
@@ -133,7 +133,7 @@ class FeatureMatchingSGAN(Training):
         self.classifier.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])  # for evaluate() only
         drawn = (steps_per_epoch * settings.batch_size,)
         self.orders = [self.add_weight(drawn, "zeros", "int64", trainable=False, name=f"order_{i}") for i in range(3)]
-        self.optimizers = [CorrectedAdam(partial(self.learning_rate, i), beta_1=0.5, epsilon=EPSILON)
+        self.optimizers = [EpsilonInRootAdam(partial(self.learning_rate, i), beta_1=0.5, epsilon=EPSILON)
                            for i in range(2)]
         for optimizer, model in zip(self.optimizers, (self.discriminator, self.generator)):
             optimizer.build(model.trainable_weights)

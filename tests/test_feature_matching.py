@@ -12,6 +12,7 @@ from sgan.feature_matching import (
     EPSILON, FeatureMatchingSettings, FeatureMatchingSGAN, StackedFeatureMatchingSGAN, order_of_epoch,
     half_cross_entropy
 )
+from sgan.models.adam import EpsilonInRootAdam
 from sgan.models.evaluation import scale_images
 from sgan.models.weight_norm import WeightNormDense, initialise_from_data
 from sgan.runs import files
@@ -129,8 +130,9 @@ def test_the_generator_learns_what_its_loss_says(loss, monkeypatch):
 
 
 def test_adam_adds_its_epsilon_to_the_corrected_second_moment():
-    """Otherwise the generator collapses with the authors' learning rate."""
-    optimizer = type(make().optimizers[0])(0.1, beta_1=0.5, epsilon=EPSILON)
+    """And with that inside the root, as in the authors' nn.py."""
+    assert all(type(each) is EpsilonInRootAdam for each in make().optimizers)
+    optimizer = EpsilonInRootAdam(0.1, beta_1=0.5, epsilon=EPSILON)
     weights = keras.Variable(np.zeros(4, "float32"))
     mean = square = expected = np.zeros(4)
     for step, scale in enumerate((1, 0.3, -2), start=1):
