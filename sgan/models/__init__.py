@@ -1,1 +1,1 @@
-"""Saved classifiers: loading them safely, what they say about themselves, measuring them; networks and layers."""
+"""Saved classifiers: loading them safely, what they say about themselves, measuring them; networks, layers, Adam."""
