@@ -69,7 +69,7 @@ def test_the_committed_runs_have_the_identities_and_names_of_what_they_say():
     matching = recipe(Run(preset="feature-matching"))
     ours = [result for result in runs.values() if result["recipe"] in (None, matching) or
             result["recipe"].get("recipe") == tuned.RECIPE]
-    assert {result["settings"]["preset"] for result in ours} >= {"tutorial", "article", "tuned"}
+    assert {result["settings"]["preset"] for result in ours} >= {"tutorial", "article", "tuned", "feature-matching"}
     for result in ours:
         run = Run(**result["settings"])
         assert (run.name, run.identity(result["data"]["fingerprint"])) == (result["name"], result["id"])
