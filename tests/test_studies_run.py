@@ -80,7 +80,7 @@ def test_feature_matching_has_its_loss_and_a_rate_that_falls_to_zero_over_its_st
     run = Run(preset="feature-matching", labels=20, seed=3, steps=10, **settings)
     training = build(run, small_dataset, *choose_rows(small_dataset.train_labels, 10, run))
     assert (training.settings.loss, training.settings.seed, training.settings.averaging) == (loss, 3, 3000)
-    for step, rate in (0, 0.001), (7, 0.001), (9, 0.0004), (10, 0):
+    for step, rate in (0, 0.003), (7, 0.003), (9, 0.0012), (10, 0):
         training.optimizers[0].iterations.assign(step)
         assert float(training.optimizers[0].learning_rate) == pytest.approx(rate)
 
