@@ -5,7 +5,7 @@
     python evaluate_classifier.py --predict three.png photo.jpg
     python evaluate_classifier.py runs/pets/c_model_0900.h5 --predict unsorted --csv classes.csv
 
-It reads the .h5 files of sgan_mnist.py and of the tuned SGAN, and those that the tutorial saved under Keras 2.
+It reads the .h5 files of this project's trainings, and those that the tutorial saved under Keras 2.
 """
 
 import json
@@ -29,8 +29,9 @@ from sgan.models.evaluation import predict_classes
 from sgan.models.loading import load_classifier, read_about
 from sgan.runs.command import InputError, printable, run_command
 from sgan.runs.device import set_up_device
-from sgan.runs.files import atomic_write, check_writable, expand, regular_file
+from sgan.runs.files import check_writable, expand, regular_file
 from sgan.runs.options import ArgumentParser, flag
+from sgan.runs.plots import save_figure
 
 RUN_FOLDER = "runs/sgan"  # of sgan_mnist.py
 
@@ -115,10 +116,10 @@ def save_confusion(confusion, names, title, path):
                   color="white" if shares[row, column] > 0.5 else "black")
     axes.set(xlabel="prediction", ylabel="label")
     axes.set_title(printable(title), parse_math=False)  # nor in names is $ the beginning of a formula
+    names = [name[:20] for name in names]
     axes.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 2 else 0, parse_math=False)
     axes.set_yticks(range(len(names)), names, parse_math=False)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+    save_figure(figure, path, dpi=100)
 
 
 # --------------------------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ class Settings(RunSettings):
     MAY_CHANGE: ClassVar = ("epochs",)  # when a run is resumed, beside the place of the data
 
 
-def select_supervised_samples(labels, n_samples=100, n_classes=10, seed=0):
+def select_supervised_samples(labels, n_samples=100, n_classes=10, seed=0, class_names=None):
     """Choose the images that keep their labels: the same number of each class, at random, without replacement.
 
     Args:
@@ -64,6 +64,7 @@ def select_supervised_samples(labels, n_samples=100, n_classes=10, seed=0):
         n_samples: how many to choose; "all" for every image that has a label, however many each class has.
         n_classes: K.
         seed: the label seed.
+        class_names: K strings, for the message of an error; None for the numbers.
 
     Returns:
         (n_samples,) row numbers, ascending.
@@ -76,10 +77,10 @@ def select_supervised_samples(labels, n_samples=100, n_classes=10, seed=0):
     if rest or not share:
         raise InputError(f"{n_samples} labels cannot be the same number of each of the {n_classes} classes: "
                          f"--labels must be a multiple of {n_classes}")
-    for k, rows in enumerate(rows_of):
+    for name, rows in zip(class_names or range(n_classes), rows_of):
         if len(rows) < share:
             raise InputError(f"{n_samples} labels: {share} or more of each of the {n_classes} classes are needed, but "
-                             f"class {k} has {len(rows)}; see --labels")
+                             f"class {name} has {len(rows)}; see --labels")
     if n_samples != "all":
         random = np.random.default_rng(seed)
         rows_of = [random.choice(rows, share, replace=False) for rows in rows_of]
@@ -263,7 +264,7 @@ class SGAN(Training):
             labelled_images, unlabelled_images: (n, H, W, C) in [-1, 1].
             labels: (n,) integers, 0..K-1.
             fake_noise: (n, latent_dim), for the images that the discriminator is trained on.
-            gan_noise: (2n, latent_dim), for the generator's update.
+            gan_noise: (m, latent_dim), for the generator's update.
 
         Returns:
             The losses before each update, and the accuracy on the labelled batch, 0..1.
@@ -305,13 +306,17 @@ def summarize_performance(step, g_model, c_model, latent_points, dataset, run):
     return accuracies
 
 
+def steps_per_epoch(settings, images):
+    """The steps of an epoch, by default as many as there are batches. Raises InputError if there is none."""
+    steps = settings.steps_per_epoch or len(images) // settings.batch_size
+    if not steps:
+        raise InputError(f"--batch-size {settings.batch_size}: more than the {len(images)} images; lower it")
+    return steps
+
+
 def train(training, dataset, run):
     """Train from the last finished epoch of `run` on, saving each epoch there."""
-    settings = run.settings
-    steps = settings.steps_per_epoch or len(dataset.train_images) // settings.batch_size
-    if not steps:
-        raise InputError(f"--batch-size {settings.batch_size}: more than the {len(dataset.train_images)} images; "
-                         "lower it")
+    settings, steps = run.settings, steps_per_epoch(run.settings, dataset.train_images)
     run.restore(training)
     latent_points = training.latent_points(100, settings.seed)  # the same in every epoch
 
@@ -325,16 +330,20 @@ def train(training, dataset, run):
     run.finish()
 
 
+def load_images(run):
+    """Load the `Dataset` of a run and choose its labelled images; returns both, as `RunFolder.keep_labels` does."""
+    settings, dataset = run.settings, run.settings.load()
+    rows = select_supervised_samples(dataset.train_labels, settings.labels or default_labels(dataset),
+                                     dataset.n_classes, settings.label_seed, dataset.class_names)
+    return run.keep_labels(dataset, rows)
+
+
 def main(argv=None):
     """Train the tutorial's SGAN, with the settings of the command line."""
     with open_run(Settings, parse_options(Settings, argv)) as run:
-        settings = run.settings
-        dataset = settings.load()
-        rows = select_supervised_samples(dataset.train_labels, settings.labels or default_labels(dataset),
-                                         dataset.n_classes, settings.label_seed)
-        dataset, labelled = run.keep_labels(dataset, rows)
-        keras.utils.set_random_seed(settings.seed)
-        training = SGAN(settings, labelled, dataset.train_images, dataset.n_classes)
+        dataset, labelled = load_images(run)
+        keras.utils.set_random_seed(run.settings.seed)
+        training = SGAN(run.settings, labelled, dataset.train_images, dataset.n_classes)
         train(training, dataset, run)
 
 

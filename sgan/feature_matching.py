@@ -5,15 +5,16 @@
 As in sgan_mnist.py, one network with K class logits is both classifier and discriminator, D(x) = Z / (Z + 1). But the
 generator does not learn to be taken for real: it learns to make images whose features, the outputs of the
 discriminator's last hidden layer, have the same mean over a batch as those of real images (section 3.1). Networks and
-numbers are those of the authors' code for MNIST (github.com/openai/improved-gan, mnist_svhn_cifar10): dense layers, in
-the discriminator with normalised weights (Salimans and Kingma 2016, arXiv 1602.07868) and Gaussian noise on what each
-takes in, and no augmentation. The losses of its first steps were compared with theirs (results/README.md).
+numbers are those of the authors' code for MNIST (github.com/openai/improved-gan, mnist_svhn_cifar10): dense layers,
+with normalised weights (Salimans and Kingma 2016, arXiv 1602.07868) in the discriminator and last in the generator,
+Gaussian noise on what each of the discriminator's takes in, no augmentation. The losses of its first steps were
+compared with theirs (results/README.md).
 
 Where it differs from that code:
 
 1. Weights are averaged after each step, at first over all steps; theirs before it, exponentially from zero on.
 2. Pixels are in [-1, 1] outside the networks, as everywhere in this project, and in [0, 1] inside.
-3. Pictures are generated from moving statistics, which are updated for that; theirs from batch statistics.
+3. Pictures, which theirs does not make, come from moving statistics, which are updated for that.
 4. The labels, and the 500 images that set the first scales, are drawn otherwise; in the discriminator, too, 1e-6 is
    added to each squared length.
 5. The training is a sixth as long, with a shorter average, and the learning rate falls to zero in the last quarter.
@@ -34,7 +35,6 @@ import keras
 import tensorflow as tf
 from keras import layers, ops
 
-from sgan.data.dataset import default_labels
 from sgan.models.adam import EpsilonInRootAdam
 from sgan.models.evaluation import scale_images
 from sgan.models.weight_norm import WeightNormDense, initialise_from_data, plain_dense, write_out
@@ -43,7 +43,7 @@ from sgan.runs.device import on_device
 from sgan.runs.fit import Training, batch_accuracy
 from sgan.runs.options import option
 from sgan.runs.run_folder import RunSettings, open_run, parse_options
-from sgan_mnist import SGAN, generate_real_samples, select_supervised_samples, train
+from sgan_mnist import SGAN, generate_real_samples, load_images, steps_per_epoch, train
 
 EPSILON = 1e-8  # of Adam
 
@@ -97,7 +97,7 @@ def order_of_epoch(n_images, n_drawn, seed):
 
 
 def half_cross_entropy(logits, real):
-    """Half the mean binary cross-entropy of D(x) = Z / (Z + 1), from logits (n, K), for the target "real" or "fake"."""
+    """Half the mean binary cross-entropy of D(x) = Z / (Z + 1), from logits (n, K): are they `real`?"""
     log_z = ops.logsumexp(logits, axis=-1)
     return ops.mean(ops.softplus(log_z) - log_z if real else ops.softplus(log_z)) / 2
 
@@ -236,13 +236,9 @@ class StackedFeatureMatchingSGAN(SGAN):
 def main(argv=None):
     """Train the feature-matching SGAN as the command line says."""
     with open_run(FeatureMatchingSettings, parse_options(FeatureMatchingSettings, argv)) as run:
-        settings = run.settings
-        dataset = settings.load()
-        rows = select_supervised_samples(dataset.train_labels, settings.labels or default_labels(dataset),
-                                         dataset.n_classes, settings.label_seed)
-        dataset, labelled = run.keep_labels(dataset, rows)
+        settings, (dataset, labelled) = run.settings, load_images(run)
         keras.utils.set_random_seed(settings.seed)
-        steps = settings.steps_per_epoch or len(dataset.train_images) // settings.batch_size
+        steps = steps_per_epoch(settings, dataset.train_images)
         train(FeatureMatchingSGAN(settings, labelled, dataset.train_images, dataset.n_classes, steps), dataset, run)
 
 

@@ -59,7 +59,6 @@ import tensorflow as tf
 from keras import layers, ops
 
 from sgan.data.augmentation import AUGMENTATION, KINDS, background, clutter, look_like
-from sgan.data.dataset import default_labels
 from sgan.models.evaluation import scale_images
 from sgan.models.photographs import photograph_backbone
 from sgan.models.virtual_adversarial import perturb
@@ -70,8 +69,7 @@ from sgan.runs.options import option
 from sgan.runs.plots import save_image_grid
 from sgan.runs.run_folder import RunSettings, open_run, parse_options
 from sgan_mnist import (
-    crop, custom_activation, define_discriminator, generate_latent_points, generate_real_samples,
-    select_supervised_samples, train
+    crop, custom_activation, define_discriminator, generate_latent_points, generate_real_samples, load_images, train
 )
 
 RECIPE = 10  # raised with each change of what a step does to MNIST: runs of different recipes must not be averaged.
@@ -358,11 +356,7 @@ def save_augmented(images, kind, path):
 def main(argv=None):
     """Train the tuned SGAN as the command line says."""
     with open_run(TunedSettings, parse_options(TunedSettings, argv)) as run:
-        settings = run.settings
-        dataset = settings.load()
-        rows = select_supervised_samples(dataset.train_labels, settings.labels or default_labels(dataset),
-                                         dataset.n_classes, settings.label_seed)
-        dataset, labelled = run.keep_labels(dataset, rows)
+        settings, (dataset, labelled) = run.settings, load_images(run)
         keras.utils.set_random_seed(settings.seed)
         steps = settings.epochs * settings.steps_per_epoch
         training = TunedSGAN(settings, labelled, dataset.train_images, dataset.n_classes, steps)

@@ -69,3 +69,5 @@ def test_what_is_no_test_set_of_digits_is_refused(changes, tmp_path):
     np.savez(tmp_path / "own.npz", **{name: values for name, values in arrays.items() if values is not None})
     with pytest.raises(InputError, match="needs a test set of labelled digits as in MNIST"):
         digit_pictures.main(["--data", str(tmp_path / "own.npz"), "--results", str(tmp_path)])
+    with pytest.raises(FileExistsError):
+        digit_pictures.main(["--results", str(tmp_path / "own.npz")])

@@ -127,6 +127,7 @@ def start(program, redirections=""):
 @pytest.mark.skipif(sys.platform != "linux", reason="for a shell and a device of Linux")
 @pytest.mark.parametrize("program, redirections, status, output, errors", [
     ("print('é', '\\ud800')", "", 0, "é \\ud800\n", ""), ("raise InputError('x')", "", 2, "", "-c: x\n"),
+    ("import signal; signal.raise_signal(signal.SIGTERM)", "", 130, "", "-c: interrupted\n"),
     ("print('x')", ">&-", 2, "", "-c: standard output is closed; to see nothing, send it to /dev/null\n"),
     ("print('x')", ">/dev/full", 2, "", "-c: No space left on device: standard output\n"),
     ("ArgumentParser().parse_args(['--help'])", ">/dev/full", 2, "", "-c: No space left on device: standard output\n"),

@@ -78,9 +78,9 @@ def test_copies_of_validation_images_are_not_trained_on_even_without_labels():
 
 def test_folds_keep_copies_together():
     twice, labels = np.concatenate([IMAGES, IMAGES[:30]]), np.concatenate([LABELS, 1 - LABELS[:30]])
-    folds = make_folds(twice, labels, seed=0)
+    folds = make_folds(twice, labels, "0123456789", seed=0)
     assert np.array_equal(folds[:30], folds[40:])
-    assert np.array_equal(folds[:40], make_folds(IMAGES, LABELS, seed=0))
+    assert np.array_equal(folds[:40], make_folds(IMAGES, LABELS, "0123456789", seed=0))
     assert np.bincount(folds[:40]).tolist() == [8] * 5
     with pytest.raises(InputError, match="two of each class"):
-        make_folds(IMAGES[[0, 1, 2, 3, 4, 5, 5]], np.array([0, 0, 0, 0, 0, 1, 1]), seed=0)
+        make_folds(IMAGES[[0, 1, 2, 3, 4, 5, 5]], np.array([0, 0, 0, 0, 0, 1, 1]), "0123456789", seed=0)

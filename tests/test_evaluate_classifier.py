@@ -96,7 +96,8 @@ def test_a_file_of_keras_2_is_measured_without_a_word_on_standard_error(digits_f
     assert not output.err and not [w for w in recwarn if "alpha" in str(w.message)]
 
 
-@pytest.mark.parametrize("names", [("dark", "grey", "light"), ("b", "a", "c")])
+@pytest.mark.filterwarnings("error::UserWarning")
+@pytest.mark.parametrize("names", [("dark", "grey", "light"), ("b", "a", "c"), ("日本", "a" * 200, "c")])
 def test_a_folder_is_measured_at_the_models_size_each_class_by_its_name(tmp_path, capsys, names):
     images = np.ones((3, 8, 8, 3), "uint8") * np.array([0, 128, 255], "uint8")[:, None, None, None]
     about = describe_classifier(Dataset("", images, np.arange(3), class_names=names), RECORD)

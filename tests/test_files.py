@@ -2,6 +2,7 @@
 
 import errno
 import os
+import tempfile
 
 import keras
 import numpy as np
@@ -49,12 +50,16 @@ def test_a_csv_is_whole(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["a.csv"] and b"b,0.5" in path.read_bytes()
 
 
-def test_a_file_in_place_of_a_folder_is_named(tmp_path):
+def test_a_folder_that_takes_no_file_or_is_a_file_is_named(tmp_path, monkeypatch):
     check_writable(tmp_path / "new")
     assert [*(tmp_path / "new").iterdir()] == []
     (tmp_path / "file").write_text("of the user")
     with pytest.raises(OSError, match="file"):
         check_writable(tmp_path / "file" / "more")
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: open(f"{dir}/gone/tmp1a2b"))  # as if it was read-only
+    with pytest.raises(OSError) as caught:
+        check_writable(tmp_path)
+    assert caught.value.filename == str(tmp_path)
 
 
 def test_a_model_that_does_not_fit_on_the_disk_is_no_file(tmp_path, monkeypatch):

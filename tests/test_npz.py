@@ -131,6 +131,7 @@ def test_every_set_of_images_is_checked(refused, key):
     ({"y_train": LABELS + 0.5}, "y_train is float64"), ({"y_test": np.array([True, False] * 3)}, "y_test is bool"),
     ({"y_train": np.eye(12, 3)}, "y_train is float64 of the shape (12, 3), but each"),
     ({"y_train": np.full((12, 3), 0.5)}, "a string or a one-hot row"), ({"y_train": np.ones((12, 3), int)}, "(12, 3)"),
+    ({"y_train": np.zeros((12, 0))}, "(12, 0)"),
     ({"y_train": np.arange(11) % 3}, "y_train is int64 of the shape (11,), but each of the 12 images needs a whole"),
     ({"y_test": np.arange(7) % 3}, "y_test is int64 of the shape (7,), but each of the 6 images"),
     ({"y_train": np.int64(1)}, "y_train is int64 of the shape ()"),

@@ -154,11 +154,12 @@ def test_a_folder_belongs_to_one_process_and_an_interrupted_run_says_how_to_go_o
 def test_a_folder_is_held_once_and_let_go(tmp_path):
     path = tmp_path / "run"
     options = {"out": str(path), "resume": False}
-    for _ in range(2):
+    for existed in False, True:
         with open_run(Settings, options):
             with pytest.raises(InputError, match="another process"), open_run(Settings, options):
                 pytest.fail("held twice")
-        assert not path.exists()  # nothing was saved
+        assert path.exists() == existed and not [*path.glob("*")]  # nothing was saved
+        path.mkdir(exist_ok=True)  # by the user
     with open_run(Settings, options):
         (path / "mine").write_text("")
     assert (path / "mine").exists()
@@ -217,6 +218,7 @@ def test_settings_that_are_refused_leave_nothing_behind(arguments, complaint, sm
     (["--data", "synthetic", "--epochs", "1", *SMALL], "holds a run already"),
     (["--resume", "--labels", "10"], "--labels 10 is not what the run was started with (20); only --data and --epochs"),
     (["--resume", "--seed", "1"], "--seed 1 is not what the run was started with (0)"),
+    (["--resume", "--image-size", "9"], "--image-size 9x9 is not what the run was started with (the default)"),
     (["--resume", "--epochs", "2"], "--epochs 2: the run has finished 3 already"),
     (["--resume", "--data", "synthetic"], "synthetic does not hold the images"),
     (["--resume", "--data", "gone.npz"], "no such file: gone.npz"),
@@ -251,7 +253,8 @@ def of_other_rows(arrays, record):
     (lambda arrays, record: arrays.popitem(), "belongs to other networks"),
     (lambda arrays, record: record["settings"].update(moods=3), "begun by another version or another program"),
     (lambda arrays, record: record.update(id="another"), "is of another run than the other files there"),
-    (lambda arrays, record: record["data"].update(fingerprint="0"), "does not hold the images and labels"),
+    (lambda arrays, record: record["data"].update(fingerprint="0"), "does not hold the images and classes"),
+    (lambda arrays, record: record["data"].update(classes=["a"]), "does not hold the images and classes"),
     (lambda arrays, record: arrays.update(arr_0=np.array([{"an": "object"}])), "Object arrays cannot be loaded"),
 ])
 def test_a_state_of_something_else_is_refused(copied_run, change, complaint):

@@ -35,12 +35,12 @@ def test_label_split_never_takes_an_unlabelled_image_and_can_take_all_labelled_o
 @pytest.mark.parametrize("labels, n_samples, complaint", [
     ([0, 1, 2] * 9, 10, "must be a multiple of 3"),
     ([0, 1, 2] * 9, 2, "must be a multiple of 3"),
-    ([0, 0, 0, 1, 2, 2], 6, "class 1 has 1"),
-    ([0, 0, -1, 2], "all", "class 1 has 0"),
+    ([0, 0, 0, 1, 2, 2], 6, "class b has 1"),
+    ([0, 0, -1, 2], "all", "class b has 0"),
 ])
 def test_label_splits_that_cannot_be_made_are_refused(labels, n_samples, complaint):
     with pytest.raises(InputError, match=complaint):
-        select_supervised_samples(np.array(labels), n_samples, 3)
+        select_supervised_samples(np.array(labels), n_samples, 3, class_names="abc")
 
 
 # The networks

@@ -19,19 +19,19 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), np.uint8)
 
 def test_folds_are_as_equal_as_possible_in_all_and_in_each_class():
     labels = np.repeat([0, 1, 2], [11, 7, 2])
-    folds = make_folds(IMAGES, labels, seed=0)
+    folds = make_folds(IMAGES, labels, "0123456789", seed=0)
     assert np.bincount(folds).tolist() == [4] * 5
     for k in range(3):
         counts = np.bincount(folds[labels == k], minlength=5)
         assert counts.max() - counts.min() <= 1
-    assert (folds != make_folds(IMAGES, labels, seed=1)).any()
-    np.testing.assert_array_equal(folds, make_folds(IMAGES, labels, seed=0))
+    assert (folds != make_folds(IMAGES, labels, "0123456789", seed=1)).any()
+    np.testing.assert_array_equal(folds, make_folds(IMAGES, labels, "0123456789", seed=0))
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 1, 1], [0, 0, 0, 0, 0, 1]])
 def test_too_few_labelled_images_for_folds_are_refused(labels):
-    with pytest.raises(InputError, match="two of each class"):
-        make_folds(IMAGES[:len(labels)], np.array(labels), seed=0)
+    with pytest.raises(InputError, match="two of each class, but class [ab] has"):
+        make_folds(IMAGES[:len(labels)], np.array(labels), "ab", seed=0)
 
 
 @pytest.mark.parametrize("only_first, only_second, p, said", [

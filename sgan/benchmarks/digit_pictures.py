@@ -26,8 +26,9 @@ from sgan.models.evaluation import predict_classes
 from sgan.models.loading import load_classifier
 from sgan.runs.command import InputError, run_command
 from sgan.runs.device import set_up_device
-from sgan.runs.files import atomic_write, expand, write_csv
+from sgan.runs.files import check_writable, expand, write_csv
 from sgan.runs.options import ArgumentParser, at_least
+from sgan.runs.plots import save_figure
 
 CLASSIFIER = Path(__file__).parents[2] / "results" / "tuned" / "c_model_4200.h5"
 EXAMPLES = 4
@@ -164,8 +165,7 @@ def save_examples(examples, path):
             place.axis("off")
             if image is not None:
                 place.imshow(image, cmap="gray", vmin=0, vmax=255)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=90)
+    save_figure(figure, path, dpi=90)
 
 
 def main(argv=None):
@@ -177,6 +177,7 @@ def main(argv=None):
     parser.add_argument("--results", type=expand, default="results", metavar="FOLDER", help="(default: %(default)s)")
     args = parser.parse_args(argv)
     set_up_device()
+    check_writable(args.results)
     c_model, data = load_classifier(CLASSIFIER), load_real_samples(args.data)
     digits, labels = data.test_images, data.test_labels
     if digits is None or digits.shape[1:] != (28, 28, 1) or set(labels) != set(range(10)):

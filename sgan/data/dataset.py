@@ -165,7 +165,8 @@ def load_real_samples(source="auto", image_size=None, channels=None):
     path = expand(source)
     if not path.exists():
         raise InputError(f"no such file: {path} (the data are auto, mnist, synthetic, a folder or an .npz file)")
-    data = Dataset(str(path), **(read_folder(path, image_size, channels) if path.is_dir() else read_npz(path)))
+    read = read_folder(path, image_size, channels) if path.is_dir() else read_npz(path)
+    data = Dataset(str(path.absolute()), **read)
     notes, names = [*data.notes, *count_copies(*data[1:5])], data.class_names
     if len(names) < 2:
         raise InputError(f"{path}: the only class is {listed(names)}; a classifier needs at least 2")

@@ -95,7 +95,8 @@ def one_name_each(path, key, labels, n, notes):
     found, kind = f"{path}: {key} is {labels.dtype} of the shape {labels.shape}", labels.dtype.kind
     if labels.ndim == 2 and labels.shape[1] == 1:  # as in Keras' cifar10
         labels = labels[:, 0]
-    elif labels.ndim == 2 and kind in "biuf" and (labels == np.eye(labels.shape[1])[labels.argmax(axis=1)]).all():
+    elif labels.ndim == 2 and labels.size and kind in "biuf" and (
+            labels == np.eye(labels.shape[1])[labels.argmax(axis=1)]).all():
         labels, kind = labels.argmax(axis=1), "i"
         notes.append(f"{key}: one-hot, the classes are numbers of columns, from 0 on")
     if labels.shape != (n,) or kind not in "iuU":

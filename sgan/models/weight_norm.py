@@ -28,7 +28,7 @@ class WeightNormDense(layers.Layer):
     def call(self, inputs):
         return ops.matmul(inputs, self.direction) * self.gain + self.bias
 
-    def fit_to(self, inputs):
+    def initialise_scale(self, inputs):
         """Set scale and bias so that the outputs for `inputs` (n, m) have mean 0 and deviation 1 (section 3 there)."""
         outputs = ops.matmul(inputs, self.kernel)
         deviation = ops.std(outputs, axis=0)
@@ -45,11 +45,11 @@ def initialise_from_data(discriminator, images):
     """Set scales and biases, layer by layer, from training images (n, H, W, C) in [-1, 1]."""
     for layer in discriminator.layers[1:]:
         if isinstance(layer, WeightNormDense):
-            layer.fit_to(images)
+            layer.initialise_scale(images)
         images = layer(images, training=True)
 
 
 def write_out(model, plain):
-    """Give a model of plain layers, and of the same form, the weights of `model`, the normalised ones as they are."""
+    """Give a model of plain layers, of the same form, the weights of `model`, the normalised ones multiplied out."""
     for layer, copy in zip(model.layers, plain.layers):
         copy.set_weights([layer.kernel, layer.bias] if isinstance(layer, WeightNormDense) else layer.get_weights())

@@ -40,8 +40,8 @@ interrupted = threading.Event()
 
 
 def interrupt(*_):
-    """What Ctrl-C does. Keras can swallow the exception (a bare `except` around its callbacks' numbers), so that a
-    training asks `interrupted` after each step."""
+    """What Ctrl-C and `kill` do. Keras can swallow the exception (a bare `except` around its callbacks' numbers), so
+    that a training asks `interrupted` after each step."""
     interrupted.set()
     raise KeyboardInterrupt
 
@@ -50,10 +50,11 @@ def run_command(main):
     """Call a script's `main` and turn what a user can mend into one line on standard error.
 
     Exit status: 2 for bad input, for files that cannot be read or written and for too little memory, 1 for a training
-    that diverged, 130 for Ctrl-C, 141 for an output that nobody reads any more.
+    that diverged, 130 for Ctrl-C and `kill`, 141 for an output that nobody reads any more.
     """
     interrupted.clear()  # of an earlier command in this process
-    signal.signal(signal.SIGINT, interrupt)  # `begin_script` switched it off for the imports
+    for each in signal.SIGINT, signal.SIGTERM:  # `begin_script` switched the first off for the imports
+        signal.signal(each, interrupt)
     try:
         if sys.stdout is None:
             raise InputError("standard output is closed; to see nothing, send it to /dev/null")

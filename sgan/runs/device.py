@@ -37,7 +37,7 @@ def set_up_device():
     if (shutil.which("nvidia-smi") or os.path.exists("/dev/nvidia0")) and "CUDA_VISIBLE_DEVICES" not in os.environ:
         warn("An NVIDIA GPU is there, but TensorFlow does not use it: see that nvidia-smi shows it, and pip install "
              '"tensorflow[and-cuda]>=2.20,<2.22" (on Windows, in WSL2). Training on the CPU.')
-    return f"CPU with {os.cpu_count()} cores{cpu_features()}"
+    return f"CPU with {available_cores()} cores{cpu_features()}"
 
 
 def cpu_features():

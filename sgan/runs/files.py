@@ -63,7 +63,10 @@ def atomic_write(path):
 def check_writable(folder):
     """Make a folder, if need be, and a file in it that is gone at once. Raises OSError if that is impossible."""
     Path(folder).mkdir(parents=True, exist_ok=True)
-    tempfile.TemporaryFile(dir=folder).close()
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:  # it names the file
+        raise OSError(error.errno, error.strerror, str(folder)) from None
 
 
 def write_csv(path, rows, encoding="utf-8"):

@@ -10,6 +10,13 @@ from PIL import Image
 from sgan.runs.files import atomic_write
 
 
+def save_figure(figure, path, dpi=110):
+    """Write a Matplotlib figure as a picture file, without warnings of letters that the font does not have."""
+    with atomic_write(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        figure.savefig(temporary, dpi=dpi)
+
+
 def save_image_grid(images, path, rows=10, ink=True):
     """Draw n images, (n, H, W, C) in [-1, 1], in rows: RGB, or the first channel; then, if `ink`, dark on white."""
     rows = np.concatenate(np.split(np.asarray(images), rows), axis=1)  # as many images high: (n / rows, rows * H, W, C)
@@ -33,9 +40,7 @@ def save_titled_images(images, titles, heading, path):
     for axes, image, title in zip(places, images, titles):
         axes.imshow(image, cmap="gray", vmin=0, vmax=255)
         axes.set_title(title, fontsize=8, parse_math=False)
-    with atomic_write(path) as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of letters that the font does not have
-        figure.savefig(temporary, dpi=100)
+    save_figure(figure, path, dpi=100)
 
 
 def save_training_curves(history, path):
@@ -51,5 +56,4 @@ def save_training_curves(history, path):
             axes.plot(steps, [factor * row[name] for row in history], marker=".", label=name)
         axes.grid(alpha=0.3)
         axes.legend()
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    save_figure(figure, path)

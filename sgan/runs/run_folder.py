@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import shlex
-import shutil
 import sys
 import uuid
 from dataclasses import asdict, dataclass, fields
@@ -59,7 +58,7 @@ def allowed_changes(settings_class):
 @contextlib.contextmanager
 def open_run(settings_class, options):
     """Begin or resume the run that `options` ask for. Its folder belongs to this process until the end of the block
-    (except on Windows); if nothing was saved there, it is removed.
+    (except on Windows); if nothing was saved there, it is as before.
 
     Args:
         settings_class: a subclass of `RunSettings`.
@@ -69,8 +68,9 @@ def open_run(settings_class, options):
     """
     given = {name: value for name, value in options.items() if name != "resume"}
     path = expand(given.get("out", settings_class.out))
+    is_new = not path.exists()
     path.mkdir(parents=True, exist_ok=True)
-    with open(path / ".lock", "a+") as lock:
+    with open(path / ".lock", "a+", errors="replace") as lock:
         try:
             if fcntl:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -89,7 +89,10 @@ def open_run(settings_class, options):
             raise KeyboardInterrupt(f"interrupted{go_on if run.state_path.exists() else ''}") from None
         finally:
             if [*path.glob("*")] == [path / ".lock"]:
-                shutil.rmtree(path, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    os.remove(path / ".lock")
+                    if is_new:
+                        path.rmdir()
 
 
 class RunFolder:
@@ -129,8 +132,8 @@ class RunFolder:
         Raises InputError if there is no run, if it is damaged or another program's, or if others are given.
         """
         if not self.state_path.exists():
-            raise InputError(f"--resume: no run in {self.path} (state.npz is missing); start one without --resume, or "
-                             "name its folder with --out")
+            raise InputError(f"--resume: no run in {self.path} (state.npz is missing); name the folder of one with "
+                             "--out, or start one in another folder")
         try:
             with np.load(regular_file(self.state_path)) as state:
                 record = dict(json.loads(str(state["run"])))
@@ -146,8 +149,9 @@ class RunFolder:
             raise InputError(f"--resume: {self.state_path} is of another run than the other files there")
         for name in given.keys() - {"out", "data", *settings_class.MAY_CHANGE}:
             if given[name] != settings[name]:
+                before = "the default" if settings[name] is None else settings[name]
                 raise InputError(f"--resume: {flag(name)} {given[name]} is not what the run was started with "
-                                 f"({settings[name]}); only {allowed_changes(settings_class)} may change")
+                                 f"({before}); only {allowed_changes(settings_class)} may change")
         self.history = record.pop("history")
         self.settings = settings_class(**{**settings, "out": str(self.path), "data": record["data"]["source"], **given})
         if self.settings.epochs < len(self.history):
@@ -170,13 +174,14 @@ class RunFolder:
         rows, validation_rows = split_validation(rows, dataset, self.settings.validation_split,
                                                  self.settings.label_seed)
         chosen = {"label_indices": rows.tolist(), "validation_indices": validation_rows.tolist()}
-        data = {"source": dataset.name, "fingerprint": dataset.fingerprint(), "warning": dataset.warning}
+        data = {"source": dataset.name, "fingerprint": dataset.fingerprint(), "classes": list(dataset.class_names),
+                "warning": dataset.warning}
         if self.saved is not None:
-            before = self.record["data"]
-            if data["fingerprint"] != before["fingerprint"] or not chosen.items() <= self.record.items():
-                raise InputError(f"--resume: {dataset.name} does not hold the images and labels that the run began "
-                                 "with, or other images would keep their labels (with another version of NumPy)")
+            before = data | self.record["data"]  # an earlier version did not note the classes
             data["warning"] = before["warning"]
+            if before != {**data, "source": before["source"]} or not chosen.items() <= self.record.items():
+                raise InputError(f"--resume: {dataset.name} does not hold the images and classes that the run began "
+                                 "with, or other images would keep their labels (with another version of NumPy)")
         self.record.update(chosen, data=data)
         labelled = dataset.train_images[rows], dataset.train_labels[rows]
         dataset = dataset.set_apart(validation_rows)

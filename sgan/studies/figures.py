@@ -1,7 +1,7 @@
 """Figures of studies: every run is drawn, as a thin line or as a point.
 
 Functions named draw_... draw the results (results.py says what is in one) of runs that did not fail into one matplotlib
-axes; `save_figure` puts several of them side by side.
+axes; `draw_panels` puts several of them side by side.
 """
 
 import textwrap
@@ -9,7 +9,7 @@ import textwrap
 import numpy as np
 from matplotlib.figure import Figure
 
-from sgan.runs.files import atomic_write
+from sgan.runs.plots import save_figure
 from sgan.studies.tables import errors_over, grouped, on_mnist
 
 
@@ -69,7 +69,7 @@ def draw_ablation(axes, results):
     axes.invert_yaxis()
 
 
-def save_figure(path, panels, results):
+def draw_panels(path, panels, results):
     """Draw panels, functions of axes and results, side by side into a file."""
     figure = Figure(figsize=(8 * len(panels), 6.5), layout="constrained")
     for axes, draw in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
@@ -78,5 +78,4 @@ def save_figure(path, panels, results):
         lines, titles = axes.get_legend_handles_labels()
         axes.legend(lines, [textwrap.fill(title, 100) for title in titles], fontsize=8,
                     loc="upper center", bbox_to_anchor=(0.5, -0.12))  # below, where it hides nothing
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    save_figure(figure, path)

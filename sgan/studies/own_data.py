@@ -51,12 +51,13 @@ class OwnDataSettings(DataSettings):
     validation_split: ClassVar = 0.0  # not an option: each fold is held out already
 
 
-def make_folds(images, labels, seed):
+def make_folds(images, labels, class_names, seed):
     """Share labelled images out to FOLDS folds, each class as evenly as possible, identical images to the same.
 
     Args:
         images: uint8 (n, H, W, C).
         labels: (n,) class numbers.
+        class_names: K strings.
         seed: of the order in which the images of a class are shared out.
 
     Returns:
@@ -69,8 +70,9 @@ def make_folds(images, labels, seed):
     distinct = np.unique(originals)
     counts = np.bincount(labels[distinct], minlength=labels.max() + 1)
     if len(distinct) < FOLDS or counts.min() < 2:
-        raise InputError(f"{FOLDS} folds need at least {FOLDS} labelled images and two of each class, but class "
-                         f"{counts.argmin()} has {counts.min()}, copies left out; label more of it, or see --labels")
+        raise InputError(f"{FOLDS} folds need at least {FOLDS} labelled images and two of each class, but "
+                         f"class {class_names[counts.argmin()]} has {counts.min()}, copies left out; label more of "
+                         "it, or see --labels")
     shuffled = np.random.default_rng((seed, FOLDS)).permutation(len(distinct))
     folds = np.empty(len(labels), int)
     folds[distinct[np.lexsort((shuffled, labels[distinct]))]] = np.arange(len(distinct)) % FOLDS
@@ -147,9 +149,9 @@ def main(argv=None):
     print(f"Device: {set_up_device()}")
     dataset = settings.load()
     rows = select_supervised_samples(dataset.train_labels, settings.labels or default_labels(dataset),
-                                     dataset.n_classes, settings.label_seed)
+                                     dataset.n_classes, settings.label_seed, dataset.class_names)
     labels = dataset.train_labels[rows]
-    folds = make_folds(dataset.train_images[rows], labels, settings.seed)
+    folds = make_folds(dataset.train_images[rows], labels, dataset.class_names, settings.seed)
     for note in (*dataset.notes, f"{dataset.name}, {len(dataset.train_images):,} training images, {len(rows):,} of "
                                  "them with their labels"):
         print(f"Data: {note}")

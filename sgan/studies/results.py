@@ -36,7 +36,7 @@ from sgan.runs.files import atomic_write, regular_file
 
 
 def run_id(settings, recipe, fingerprint):
-    """The same for two runs if, and only if, they train the same on the same images: twelve hexadecimal digits."""
+    """Twelve hexadecimal digits by which runs are told apart: a hash of what a run trains, and on which images."""
     same = {name: value for name, value in settings.items() if name not in ("data", "evaluate_every")}
     content = json.dumps([same, recipe, fingerprint], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:12]

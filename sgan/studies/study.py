@@ -31,7 +31,7 @@ from sgan.data.dataset import MNIST_FINGERPRINT, load_real_samples
 from sgan.runs.command import InputError
 from sgan.runs.files import atomic_write, expand, write_csv
 from sgan.runs.options import ArgumentParser, at_least, flag
-from sgan.studies.figures import draw_ablation, draw_curves, draw_errors, save_figure
+from sgan.studies.figures import draw_ablation, draw_curves, draw_errors, draw_panels
 from sgan.studies.jobs import command, make_side_by_side
 from sgan.studies.published import EPOCH_STEPS, PUBLISHED_ARTICLE, PUBLISHED_EPOCHS, PUBLISHED_ERRORS
 from sgan.studies.results import read_results
@@ -199,7 +199,7 @@ def write_tables(name, runs, results, folder, command_line):
     write_csv(f"{path}.csv", [as_row(result) for result in done])
     with atomic_write(f"{path}.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
-    save_figure(f"{path}.png", study.panels, finished)
+    draw_panels(f"{path}.png", study.panels, finished)
     print(f"{text}\nwritten: {path}.csv, .md, .png")
 
 
