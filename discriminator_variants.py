@@ -232,8 +232,9 @@ def print_variant(variant):
     print("    " + variant.explanation.replace("\n", "\n    "))
     for name, model in variant.heads.items():
         print(f"    output   {name}: (n, {model.output_shape[1]}), loss {model.loss}")
-    weights, total = map(count_weights, variant.heads.values()), count_weights(*variant.heads.values())
-    print(f"    weights  {total:,}, of which the heads share {sum(weights) - total:,}")
+    weights, total = [count_weights(model) for model in variant.heads.values()], count_weights(*variant.heads.values())
+    shared = f", of which the heads share {sum(weights) - total:,}" if len(weights) > 1 else ""
+    print(f"    weights  {total:,}{shared}")
     for updated, other in itertools.permutations(variant.heads, 2):
         change = change_of_other_head(variant.heads, updated)
         print(f"    sharing  one update through {updated} changed output {other} by up to {change:.5f}")

@@ -10,7 +10,6 @@ Importing the package, which every script does first, chooses Keras' backend and
 must be known before Keras is imported.
 """
 
-
 import os
 
 from sgan.runs.startup import begin_script
@@ -18,6 +17,6 @@ from sgan.runs.startup import begin_script
 __all__ = ["begin_script"]
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
-os.environ["KERAS_NNX_ENABLED"] = "false"
+os.environ["KERAS_NNX_ENABLED"] = "false"  # for JAX only; the user's keras.json may have it on
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # faster convolutions, which not every CPU gets by default
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -1,6 +1,5 @@
 """python -m sgan.studies NAME: see study.py."""
 
-
 import sgan
 
 if __name__ == "__main__":

@@ -42,8 +42,8 @@ from sgan.tuned import INGREDIENTS, RECIPE, TunedSettings, TunedSGAN
 from sgan_mnist import Settings, select_supervised_samples
 
 SGANS = {**VARIANTS, "feature-matching": StackedFeatureMatchingSGAN}
-LOSSES = {"stacked": "feature-matching", "adversarial": "adversarial", "no-generator": "no-generator"}
-VARIANTS_OF = {"tutorial": SGANS, "feature-matching": LOSSES}  # the others have the stacked discriminator only
+LOSS_OF = {"stacked": "feature-matching", "adversarial": "adversarial", "no-generator": "no-generator"}
+VARIANTS_OF = {"tutorial": SGANS, "feature-matching": LOSS_OF}  # the others have the stacked discriminator only
 FIRST = "first"  # as a --label-seed: no random split, but the first images of each class
 PRESETS = {"tutorial": (12000, 600), "article": (6000, 500),  # steps of a whole training, and between evaluations
            "tuned": (TunedSettings.epochs * TunedSettings.steps_per_epoch, 100),
@@ -66,7 +66,7 @@ class Run:
     preset: str = option("tutorial", "whose networks and settings", choices=list(PRESETS))
     method: str = option("sgan", "or its classifier on the labelled images only", choices=("sgan", "supervised-only"))
     variant: str = option("stacked", "discriminator, or generator, of the tutorial's SGAN; what feature matching's "
-                                     "generator learns (stacked: features)", choices=list(SGANS | LOSSES))
+                                     "generator learns (stacked: features)", choices=list(SGANS | LOSS_OF))
     labels: int = option(100, "labelled images, the same number of each class", min=1)
     label_seed: int | str = option(0, "the label split: which images keep their labels; first: the first ones of each "
                                       "class, and unlabelled those after the first --labels", type=label_seed)
@@ -176,7 +176,7 @@ def build(run, dataset, labelled_rows, unlabelled_rows):
     if run.preset == "tuned":
         return TunedSGAN(tuned_settings(run), labelled, unlabelled_images, dataset.n_classes, run.steps)
     if run.preset == "feature-matching":
-        loss = LOSSES[run.variant] if run.method == "sgan" else "supervised-only"
+        loss = LOSS_OF[run.variant] if run.method == "sgan" else "supervised-only"
         steps = max(1, len(unlabelled_images) // FeatureMatchingSettings.batch_size)  # of an epoch
         settings = FeatureMatchingSettings(epochs=run.steps / steps, seed=run.seed, loss=loss)  # the last one cut short
         return FeatureMatchingSGAN(settings, labelled, unlabelled_images, dataset.n_classes, steps)

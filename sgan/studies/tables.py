@@ -8,7 +8,7 @@ import numpy as np
 
 from sgan.data.dataset import MNIST_FINGERPRINT
 from sgan.studies.published import EPOCH_STEPS, PUBLISHED_ARTICLE, PUBLISHED_EPOCHS, PUBLISHED_TUTORIAL
-from sgan.studies.run import FIRST, LOSSES
+from sgan.studies.run import FIRST, LOSS_OF
 from sgan.tuned import NEEDS
 
 # Student's t for a two-sided interval of 95 %: the entry at index i has i + 1 degrees of freedom.
@@ -56,7 +56,7 @@ def seconds_to(history, accuracy):
 
 def title_of(settings, leave_out=None):
     """The settings of a run in words, all but its seeds; `leave_out`: "labels", "unlabelled" or "without"."""
-    variant = LOSSES[settings["variant"]] if settings["preset"] == "feature-matching" else settings["variant"]
+    variant = LOSS_OF[settings["variant"]] if settings["preset"] == "feature-matching" else settings["variant"]
     what = f"SGAN, {variant}" if settings["method"] == "sgan" else "supervised only"
     words = ["tuned SGAN" if settings["preset"] == "tuned" else f"{settings['preset']}: {what}"]
     if settings["without"] != "nothing" and leave_out != "without":
