@@ -252,6 +252,7 @@ def of_other_rows(arrays, record):
     (of_other_networks, "belongs to other networks"), (of_other_rows, "other images would keep their labels"),
     (lambda arrays, record: arrays.popitem(), "belongs to other networks"),
     (lambda arrays, record: record["settings"].update(moods=3), "begun by another version or another program"),
+    (lambda arrays, record: record.pop("history"), "cannot read .*state.npz: 'history'"),
     (lambda arrays, record: record.update(id="another"), "is of another run than the other files there"),
     (lambda arrays, record: record["data"].update(fingerprint="0"), "does not hold the images and classes"),
     (lambda arrays, record: record["data"].update(classes=["a"]), "does not hold the images and classes"),

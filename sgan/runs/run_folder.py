@@ -136,7 +136,8 @@ class RunFolder:
                              "--out, or start one in another folder")
         try:
             with np.load(regular_file(self.state_path)) as state:
-                record = dict(json.loads(str(state["run"])))
+                record = json.loads(str(state["run"]))
+                self.history, run_id, source = record.pop("history"), record["id"], record["data"]["source"]
                 self.saved = [state[name] for name in state.files if name != "run"]
         except Exception as error:  # a damaged zip file raises many kinds
             raise InputError(f"--resume: cannot read {self.state_path}: {first_line(error)}") from None
@@ -145,15 +146,14 @@ class RunFolder:
             raise InputError(f"--resume: the run in {self.path} was begun by another version or another program, and "
                              "cannot be resumed by this one")
         self.lock.seek(0)
-        if self.lock.read() not in ("", record["id"]):
+        if self.lock.read() not in ("", run_id):
             raise InputError(f"--resume: {self.state_path} is of another run than the other files there")
         for name in given.keys() - {"out", "data", *settings_class.MAY_CHANGE}:
             if given[name] != settings[name]:
                 before = "the default" if settings[name] is None else settings[name]
                 raise InputError(f"--resume: {flag(name)} {given[name]} is not what the run was started with "
                                  f"({before}); only {allowed_changes(settings_class)} may change")
-        self.history = record.pop("history")
-        self.settings = settings_class(**{**settings, "out": str(self.path), "data": record["data"]["source"], **given})
+        self.settings = settings_class(**{**settings, "out": str(self.path), "data": source, **given})
         if self.settings.epochs < len(self.history):
             raise InputError(f"--epochs {self.settings.epochs}: the run has finished {len(self.history)} already")
         self.record = {**record, "settings": asdict(self.settings), "resumed": [*record["resumed"], this_computer()]}
@@ -177,7 +177,7 @@ class RunFolder:
         data = {"source": dataset.name, "fingerprint": dataset.fingerprint(), "classes": list(dataset.class_names),
                 "warning": dataset.warning}
         if self.saved is not None:
-            before = data | self.record["data"]  # an earlier version did not note the classes
+            before = {"classes": data["classes"], **self.record["data"]}  # an earlier version did not note these
             data["warning"] = before["warning"]
             if before != {**data, "source": before["source"]} or not chosen.items() <= self.record.items():
                 raise InputError(f"--resume: {dataset.name} does not hold the images and classes that the run began "
