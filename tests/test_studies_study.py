@@ -86,7 +86,7 @@ def committed(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", [
     "variants", "article", "supervised-only", "labels", "default", "tuned", "feature-matching", "ablation-development",
-    "other-data-usps", "other-data-long_tail", "other-data-pneumoniamnist", "labels-article",
+    "other-data-usps", "other-data-long_tail", "other-data-pneumoniamnist",
 ])
 def test_committed_tables_are_what_the_committed_runs_give(committed, monkeypatch, name):
     """Those of the command below the table; of images that are not here, the fingerprint is in the runs."""

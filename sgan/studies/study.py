@@ -3,8 +3,7 @@
     python -m sgan.studies article --data mnist --jobs 2        the second article's model, and supervised only
     python -m sgan.studies supervised-only                      the classifiers on 20 to 1,000 labelled images only
     python -m sgan.studies variants                             the three discriminators, and supervised only
-    python -m sgan.studies labels                               more and fewer labels, and fewer unlabelled images;
-                                                                labels-article: the same of the second article's model
+    python -m sgan.studies labels                               more and fewer labels, and fewer unlabelled images
     python -m sgan.studies default                              the default run of sgan_mnist.py, 20 epochs
     python -m sgan.studies tuned                                the tuned SGAN, 10, 20 and 100 labels
     python -m sgan.studies ablation --data development.npz      the tuned SGAN without each of its ingredients
@@ -76,14 +75,14 @@ def variants(splits=5, steps=SHORT):
             yield dict(variant=variant, steps=steps, evaluate_every=max(1, steps // 6), **seeds)
 
 
-def labels(labels=LABELS, splits=3, steps=SHORT, unlabelled=(1000, 10000), preset="tutorial"):
-    """SGAN and supervised only over the number of labels; with 100 also with fewer unlabelled images."""
+def labels(labels=LABELS, splits=3, steps=SHORT, unlabelled=(1000, 10000)):
+    """The tutorial's SGAN and supervised only over the number of labels; with 100 also with fewer unlabelled images."""
     for seeds in seeds_of(splits):
         for n in sorted({*labels, 100}):
-            yield dict(preset=preset, method="supervised-only", labels=n, **seeds)
-            yield dict(preset=preset, labels=n, steps=steps, **seeds)
+            yield dict(method="supervised-only", labels=n, **seeds)
+            yield dict(labels=n, steps=steps, **seeds)
         for n in unlabelled:
-            yield dict(preset=preset, labels=100, unlabelled=n, steps=steps, **seeds)
+            yield dict(labels=100, unlabelled=n, steps=steps, **seeds)
 
 
 def default(splits=5):
@@ -146,8 +145,6 @@ STUDIES = {
     "supervised-only": Study(supervised_only, OVER_LABELS[:1]),
     "variants": Study(variants, [draw_curves]),
     "labels": Study(labels, OVER_LABELS),
-    "labels-article": Study(partial(labels, preset="article", labels=(20, 100, 1000), unlabelled=(1000,), splits=1,
-                                    steps=None), OVER_LABELS),
     "default": Study(default, [
         draw_curves, partial(draw_curves, name="train_accuracy", label="accuracy on the training set",
                              published={"published run": PUBLISHED_EPOCHS})], {"After each epoch": epochs_table}),
