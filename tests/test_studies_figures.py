@@ -5,7 +5,7 @@ from helpers import hand_made
 from matplotlib.figure import Figure
 
 from sgan.data.dataset import MNIST_FINGERPRINT
-from sgan.studies.figures import draw_ablation, draw_curves, draw_errors, save_figure
+from sgan.studies.figures import draw_ablation, draw_curves, draw_errors, draw_panels
 from sgan.studies.run import Run
 
 
@@ -52,5 +52,5 @@ def test_ablation_shows_each_run_and_all_may_have_failed(tmp_path):
     draw_ablation(axes, runs)
     assert axes.lines[0].get_xdata().tolist() == [25, 50, 75]
     assert list(axes.lines[0].get_ydata(orig=True)) == ["nothing", "nothing", "clutter"]
-    save_figure(tmp_path / "x.png", [draw_curves, draw_errors, draw_ablation], [])
+    draw_panels(tmp_path / "x.png", [draw_curves, draw_errors, draw_ablation], [])
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
