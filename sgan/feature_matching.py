@@ -6,8 +6,8 @@ As in sgan_mnist.py, one network with K class logits is both classifier and disc
 generator does not learn to be taken for real: it learns to make images whose features, the outputs of the
 discriminator's last hidden layer, have the same mean over a batch as those of real images (section 3.1). Networks and
 numbers are those of the authors' code for MNIST (github.com/openai/improved-gan, mnist_svhn_cifar10): dense layers,
-with normalised weights (Salimans and Kingma 2016, arXiv 1602.07868) in the discriminator and last in the generator,
-Gaussian noise on what each of the discriminator's takes in, no augmentation. The losses of its first steps were
+those of the discriminator and the generator's last with normalised weights (Salimans and Kingma 2016, arXiv
+1602.07868); Gaussian noise before each layer of the discriminator; no augmentation. The losses of its first steps were
 compared with theirs (results/README.md).
 
 Where it differs from that code:
