@@ -330,18 +330,17 @@ def train(training, dataset, run):
     run.finish()
 
 
-def load_images(run):
-    """Load the `Dataset` of a run and choose its labelled images; returns both, as `RunFolder.keep_labels` does."""
-    settings, dataset = run.settings, run.settings.load()
-    rows = select_supervised_samples(dataset.train_labels, settings.labels or default_labels(dataset),
-                                     dataset.n_classes, settings.label_seed, dataset.class_names)
-    return run.keep_labels(dataset, rows)
+def load_images(settings):
+    """The `Dataset` of these `DataSettings`, and the row numbers of its images that keep their labels."""
+    dataset = settings.load()
+    return dataset, select_supervised_samples(dataset.train_labels, settings.labels or default_labels(dataset),
+                                              dataset.n_classes, settings.label_seed, dataset.class_names)
 
 
 def main(argv=None):
     """Train the tutorial's SGAN, with the settings of the command line."""
     with open_run(Settings, parse_options(Settings, argv)) as run:
-        dataset, labelled = load_images(run)
+        dataset, labelled = run.keep_labels(*load_images(run.settings))
         keras.utils.set_random_seed(run.settings.seed)
         training = SGAN(run.settings, labelled, dataset.train_images, dataset.n_classes)
         train(training, dataset, run)

@@ -236,7 +236,8 @@ class StackedFeatureMatchingSGAN(SGAN):
 def main(argv=None):
     """Train the feature-matching SGAN as the command line says."""
     with open_run(FeatureMatchingSettings, parse_options(FeatureMatchingSettings, argv)) as run:
-        settings, (dataset, labelled) = run.settings, load_images(run)
+        settings = run.settings
+        dataset, labelled = run.keep_labels(*load_images(settings))
         keras.utils.set_random_seed(settings.seed)
         steps = steps_per_epoch(settings, dataset.train_images)
         train(FeatureMatchingSGAN(settings, labelled, dataset.train_images, dataset.n_classes, steps), dataset, run)

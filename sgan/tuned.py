@@ -356,7 +356,8 @@ def save_augmented(images, kind, path):
 def main(argv=None):
     """Train the tuned SGAN as the command line says."""
     with open_run(TunedSettings, parse_options(TunedSettings, argv)) as run:
-        settings, (dataset, labelled) = run.settings, load_images(run)
+        settings = run.settings
+        dataset, labelled = run.keep_labels(*load_images(settings))
         keras.utils.set_random_seed(settings.seed)
         steps = settings.epochs * settings.steps_per_epoch
         training = TunedSGAN(settings, labelled, dataset.train_images, dataset.n_classes, steps)

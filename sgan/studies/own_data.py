@@ -25,14 +25,14 @@ import keras
 import numpy as np
 
 from sgan.data.copies import find_originals
-from sgan.data.dataset import DataSettings, default_labels
+from sgan.data.dataset import DataSettings
 from sgan.models.evaluation import predict_classes
 from sgan.runs.command import InputError, printable, run_command
 from sgan.runs.device import set_up_device
 from sgan.runs.fit import TimeLeft, fit, in_words
 from sgan.runs.options import ArgumentParser, add_options, option
 from sgan.tuned import TunedSettings, TunedSGAN, ingredients_of
-from sgan_mnist import select_supervised_samples
+from sgan_mnist import load_images
 
 FOLDS = 5
 SIGNIFICANCE_LEVEL = 0.05  # of the McNemar test
@@ -147,9 +147,7 @@ def main(argv=None):
     add_options(parser, OwnDataSettings)
     settings = OwnDataSettings(**vars(parser.parse_args(argv)))
     print(f"Device: {set_up_device()}")
-    dataset = settings.load()
-    rows = select_supervised_samples(dataset.train_labels, settings.labels or default_labels(dataset),
-                                     dataset.n_classes, settings.label_seed, dataset.class_names)
+    dataset, rows = load_images(settings)
     labels = dataset.train_labels[rows]
     folds = make_folds(dataset.train_images[rows], labels, dataset.class_names, settings.seed)
     for note in (*dataset.notes, f"{dataset.name}, {len(dataset.train_images):,} training images, {len(rows):,} of "
