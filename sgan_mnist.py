@@ -331,7 +331,8 @@ def train(training, dataset, run):
 
 
 def load_images(settings):
-    """The `Dataset` of these `DataSettings`, and the row numbers of its images that keep their labels."""
+    """The `Dataset` of these `DataSettings`, and the row numbers (n,) of the images that keep their labels. Raises
+    InputError if there are no such images or labels."""
     dataset = settings.load()
     return dataset, select_supervised_samples(dataset.train_labels, settings.labels or default_labels(dataset),
                                               dataset.n_classes, settings.label_seed, dataset.class_names)
