@@ -53,7 +53,7 @@ EPSILON = 1e-8  # of Adam
 class FeatureMatchingSettings(RunSettings):
     """Train the feature-matching SGAN: a classifier from a few labelled images and many unlabelled ones."""
 
-    epochs: int = option(50, "of --steps-per-epoch steps each", min=1)
+    epochs: int = option(80, "of --steps-per-epoch steps each", min=1)
     steps_per_epoch: int | None = option(None, "default: images // batch size", min=1)
     batch_size: int = option(100, "images of each kind a step: labelled, unlabelled, generated", min=2)
     learning_rate: float = option(3e-3, "learning rate of both Adam optimizers; their beta_1 is 0.5", min=1e-9)

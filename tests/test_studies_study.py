@@ -9,6 +9,7 @@ from conftest import ROOT
 from helpers import hand_made
 
 from sgan.data.dataset import MNIST_FINGERPRINT
+from sgan.feature_matching import FeatureMatchingSettings
 from sgan.runs.command import InputError
 from sgan.studies import run as one_run
 from sgan.studies import study
@@ -41,9 +42,10 @@ def test_the_tuned_sgan_without_augmentation_has_splits_of_its_own():
 
 def test_feature_matching_is_compared_with_each_other_loss():
     runs = study.make_runs("feature-matching", "mnist", splits=1)
-    assert [(run.labels, run.method, run.variant) for run in runs] == [
-        (100, "sgan", "stacked"), (20, "sgan", "stacked"), (100, "supervised-only", "stacked"),
-        (100, "sgan", "no-generator"), (100, "sgan", "adversarial")]
+    assert [(run.labels, run.method, run.variant, run.steps) for run in runs] == [
+        (100, "sgan", "stacked", 30000), (20, "sgan", "stacked", 30000), (100, "supervised-only", "stacked", 30000),
+        (100, "sgan", "no-generator", 30000), (100, "sgan", "adversarial", 30000),
+        (100, "sgan", "stacked", 600 * FeatureMatchingSettings.epochs)]
 
 
 # --------------------------------------------------------------------------------------------------------------
