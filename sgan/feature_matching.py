@@ -9,7 +9,7 @@ numbers are those of the authors' code for MNIST (github.com/openai/improved-gan
 those of the discriminator and the generator's last with normalised weights (Salimans and Kingma 2016, arXiv
 1602.07868); Gaussian noise before each layer of the discriminator; no augmentation. The losses of its first steps were
 compared with theirs. Measured with 100 labels: 1.06 ± 0.04 % test error on two label splits; with the authors'
-settings 0.93 % on another, as published. With 20 labels it fails (results/README.md).
+settings 0.93 % (n = 1). With 20 labels 30,000 steps failed (results/README.md).
 
 Where it differs from that code:
 
@@ -19,8 +19,7 @@ Where it differs from that code:
 4. The labels, and the 500 images that set the first scales, are drawn otherwise; in the discriminator, too, 1e-6 is
    added to each squared length.
 5. About a quarter of the steps, a shorter average, and a learning rate that falls to zero in the last quarter.
-
-   Theirs: --epochs 300 --averaging 10000 --decay 0
+   Without that: --epochs 300 --averaging 10000 --decay 0
 """
 
 import math

@@ -47,7 +47,7 @@ VARIANTS_OF = {"tutorial": SGANS, "feature-matching": LOSS_OF}  # the others hav
 FIRST = "first"  # as a --label-seed: no random split, but the first images of each class
 PRESETS = {"tutorial": (12000, 600), "article": (6000, 500),  # steps of a whole training, and between evaluations
            "tuned": (TunedSettings.epochs * TunedSettings.steps_per_epoch, 100),
-           "feature-matching": (30000, 3000)}  # of its comparisons: 50 epochs; its own default is 80
+           "feature-matching": (30000, 3000)}  # 50 epochs, for comparisons; sgan.feature_matching has 80
 # The baseline's length was chosen without test labels: 1,000 (tutorial) and 640 (article) passes over 100 images, five
 # times the second article's 400 updates. With 1,000 labels (split 1000, which no table uses) the loss on the labelled
 # images is then 0.010 (tutorial) and 0.0007 (article), and 99.8 and 100 % of them are classified correctly.
