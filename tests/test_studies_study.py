@@ -40,12 +40,13 @@ def test_the_tuned_sgan_without_augmentation_has_splits_of_its_own():
     assert set(map(tuple, splits.values())) == {(36, 37, 38, 39, 40)} and len(splits) == 5
 
 
-def test_feature_matching_is_compared_with_each_other_loss():
+def test_feature_matching_is_compared_with_each_other_loss_and_measured_in_full_on_other_splits():
     runs = study.make_runs("feature-matching", "mnist", splits=1)
-    assert [(run.labels, run.method, run.variant, run.steps) for run in runs] == [
-        (100, "sgan", "stacked", 30000), (20, "sgan", "stacked", 30000), (100, "supervised-only", "stacked", 30000),
-        (100, "sgan", "no-generator", 30000), (100, "sgan", "adversarial", 30000),
-        (100, "sgan", "stacked", 600 * FeatureMatchingSettings.epochs)]
+    assert [(run.label_seed, run.labels, run.method, run.variant, run.steps) for run in runs] == [
+        (10, 100, "sgan", "stacked", 30000), (10, 20, "sgan", "stacked", 30000),
+        (10, 100, "supervised-only", "stacked", 30000), (10, 100, "sgan", "no-generator", 30000),
+        (10, 100, "sgan", "adversarial", 30000),
+        (11, 100, "sgan", "stacked", 600 * FeatureMatchingSettings.epochs)]
 
 
 # --------------------------------------------------------------------------------------------------------------
