@@ -94,7 +94,7 @@ def evaluate(path, model, data, about=None):
     names = [printable(name) for name in names]
     for name, images, labels in data.sets():
         confusion, title = confusion_matrix(model, images, outputs[labels]), f"{name} set"
-        n, seen = confusion.sum(), ", also those it was trained on or validated with" if name == "train" else ""
+        n, seen = confusion.sum(), ", perhaps also those of its training and validation" if name == "train" else ""
         print(f"{name.capitalize()} Accuracy: {confusion.trace() / n:.3%} ({n:,} labelled images{seen})")
     width = max(map(len, ("class", *names)))
     print(f"Classes, on the {title}:\n{'class':{width}}  images  accuracy  precision")
@@ -145,8 +145,7 @@ def parse_arguments(argv):
     how.add_argument("--whole", action="store_true", help="scale the whole picture (default for other classifiers)")
     parser.add_argument("--invert", action="store_true",
                         help="invert all pictures: dark ink on light paper (default: found out for strokes)")
-    argv = sys.argv[1:] if argv is None else argv
-    for argument in argv:
+    for argument in sys.argv[1:] if argv is None else argv:
         if argument.startswith("-") and os.path.exists(argument):
             parser.error(f"{argument}: is a file named like an option; write ./{argument}, or ./* for all files")
     args = parser.parse_intermixed_args(argv)
@@ -187,6 +186,9 @@ def main(argv=None):
     picture = args.csv and args.csv.with_suffix(".png")
     if picture and picture.exists() and (not args.csv.exists() or any(picture.samefile(file) for file in files)):
         raise InputError(f"--csv {args.csv}: would also replace {picture}; give another name")
+    if args.csv and any(path.is_dir() and path.resolve() in args.csv.resolve().parents for path in args.predict):
+        raise InputError(f"--csv {args.csv}: lies in a folder of pictures, where the .png beside it would become one; "
+                         "choose another folder")
     path = args.model or newest_classifier(RUN_FOLDER)
     model = load_classifier(path)
     for target in filter(None, (args.csv, args.confusion)):

@@ -56,7 +56,7 @@ def test_accuracies_are_those_that_numpy_counts(model_file, digits, digits_file,
     assert lines[:2] == [f"Model: {model_file}", "Data: the 10 classes are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"]
     assert lines[2:6] == [
         f"Data: {digits_file}, 400 train, 100 test images",
-        f"Train Accuracy: {100 * train:.3f}% (400 labelled images, also those it was trained on or validated with)",
+        f"Train Accuracy: {100 * train:.3f}% (400 labelled images, perhaps also those of its training and validation)",
         f"Test Accuracy: {100 * test:.3f}% (100 labelled images)", "Classes, on the test set:"]
     assert len(lines) == 17
     for k, line in enumerate(lines[7:]):
@@ -73,7 +73,7 @@ def test_images_without_label_and_without_a_test_set(model_file, digits, tmp_pat
     main(model_file, "--data", tmp_path / "own.npz")
     output = capsys.readouterr().out
     train = (predictions(digits.train_images[:50]) == labels[:50]).mean()
-    assert f"Train Accuracy: {100 * train:.3f}% (50 labelled images, also" in output
+    assert f"Train Accuracy: {100 * train:.3f}% (50 labelled images, perhaps also" in output
     assert "Test" not in output and "Classes, on the train set:" in output
 
 

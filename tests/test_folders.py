@@ -77,7 +77,7 @@ def test_hidden_files_are_skipped_and_others_that_are_no_pictures_are_named(fold
     save_classes(folder)
     make(folder, ".DS_Store", "cat/.DS_Store", ".cache/x", "__MACOSX/cat/0.png", "dog/__MACOSX/x", "Thumbs.db")
     assert len(load_real_samples(str(folder)).train_images) == 4 and capsys.readouterr().err == ""
-    make(folder, "labels.csv", "1.png")
+    make(folder, "labels.csv", "1.png", "unlabelled/")
     assert load_real_samples(str(folder)).n_classes == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"{folder}: left out, as in no class and not in 'unlabelled': 1.png, labels.csv"
@@ -99,7 +99,7 @@ def test_hidden_files_are_skipped_and_others_that_are_no_pictures_are_named(fold
     (["train/a/0.png", "train/b/0.png", "test/0.png"],
      "without a label go to {folder}/train/unlabelled, or are classified with evaluate_classifier.py --predict"),
     (["train/a/0.png", "train/b/0.png", "test/c/0.png"], "test: has the classes c, but those to train on are a, b"),
-    (["train/a/0.png", "train/b/0.png", "test/a/x"], "test: has the classes none, but those to train on are a, b"),
+    (["train/a/0.png", "train/b/0.png", "test/a/x"], "test: no image has a label; each class needs some"),
 ])
 def test_forms_that_are_refused(folder, names, words):
     make(folder, *names)
@@ -179,10 +179,12 @@ def test_no_permission_is_one_line(folder, monkeypatch):
     assert refusal(load_real_samples, folder) == f"{folder}: Permission denied"
 
 
-def test_many_pictures_are_read_in_order(folder):
-    for i in range(100):
-        save(folder / ("cat" if i < 50 else "dog") / f"{i:03d}.png", (i, 0, 0))
-    assert load_real_samples(str(folder)).train_images[:, 0, 0, 0].tolist() == list(range(100))
+def test_many_pictures_are_read_in_order_and_dark_ones_said(folder):
+    for i in range(60):
+        save(folder / ("cat" if i < 30 else "dog") / f"{i:03d}.png", (i, 0, 0))
+    data = load_real_samples(str(folder))
+    assert data.train_images[:, 0, 0, 0].tolist() == list(range(60)) and "dark: the largest value is 59 of 255" in (
+        data.notes[0])
 
 
 class Terminal(list):

@@ -65,6 +65,7 @@ def drawings(length, ground, ink):
     (drawings(8, 0, 255), {"ground": 0, "ink": 255, "extent": 0.5}),
     (drawings(12, 200, 30), {"ground": 200, "ink": 30, "extent": 0.75}),
     (drawings(12, 90, 30), {"ground": 90, "ink": 30, "extent": 0.75}),
+    (np.concatenate([*[drawings(8, 0, 255)] * 9, drawings(8, 12, 255)]), {"ground": 1, "ink": 255, "extent": 0.5}),
     (np.concatenate([drawings(8, 0, 255), drawings(8, 255, 0)]), None),
     (np.repeat(drawings(8, 0, 255), 3, axis=3), None), (drawings(8, 100, 100), None),
     (np.random.default_rng(0).integers(0, 256, (20, 16, 16, 1), "uint8"), None),

@@ -91,11 +91,13 @@ def test_other_types_of_pixels(read, images, scale):
 
 
 @pytest.mark.parametrize("images, words", [
-    (TRAIN % 2, "uint8 with values from 0 to 1: save"), (TRAIN % 2 == 1, "x_train is bool .* x_train.astype(float)"),
+    (TRAIN % 2, "uint8 with values from 0 to 1: save"),
+    (TRAIN % 2 == 1, "bool with values from 0 to 1: .* x_train.astype(float)"),
     (TRAIN * 0, "from 0 to 0"), (TRAIN * 0.0, "from 0 to 0"), (TRAIN * 0 + 200, "from 200 to 200"),
     (TRAIN / 127.5 - 1, "float64 with values from -1 to 1: save pixels as uint8 from 0 to 255, or floats from 0 to 1"),
     (TRAIN / 16, "from 0 to 15.938"), (TRAIN * 2.0, "from 0 to 510"), (TRAIN.astype(np.int32) - 9, "from -9 to 246"),
-    (TRAIN.astype(np.uint16) * 16, "uint16 with values from 0 to 4080"), (TRAIN.astype(np.uint16), "uint16"),
+    (TRAIN.astype(np.uint16) * 16, "uint16 with values from 0 to 4080"), (TRAIN.astype(">u2"), ">u2"),
+    (TRAIN.astype(np.uint16), "uint16"),
     (np.where(TRAIN > 200, np.nan, 0.5), "nan"), (TRAIN * 1j, "complex128"), (TRAIN.astype(str), "x_train is <U3"),
     (np.moveaxis(COLOUR, 3, 1), r"shape (12, 3, 12, 8), not (N, height, width) or .* np.moveaxis(x_train, 1, -1)"),
     (TRAIN[:, None], "shape (12, 1, 12, 8)"), (np.zeros((12, 7, 30), np.uint8), "at least 8 pixels"),
@@ -115,8 +117,8 @@ def test_every_set_of_images_is_checked(refused, key):
 @pytest.mark.parametrize("changes, words", [
     ({"y_test": np.array([0, 1, 2, 3, 0, 1])}, "y_test: has the classes 0, 1, 2, 3, but those to train on are 0, 1, 2"),
     ({"y_test": np.array(list("abcabc"))}, "y_test: has the classes a, b, c, but those to train on are 0, 1, 2"),
-    ({"y_test": np.full(6, -1)}, "y_test: has the classes none, but"),
-    ({"y_train": np.full(12, -1)}, "y_train: has the classes none, but those to train on are none"),
+    ({"y_test": np.full(6, -1)}, "y_test: no image has a label"),
+    ({"y_train": np.full(12, -1)}, "y_train: no image has a label; each class needs some"),
     ({"y_train": np.array([-1, 1] * 6), "x_test": None, "y_test": None}, "the only class is 1; a classifier needs"),
     ({"y_train": np.full(12, "cat"), "x_test": None, "y_test": None}, "the only class is cat"),
     ({"y_train": np.array([0, 1, -2] * 4)}, "y_train holds -2, which may be a class or mean 'no label': save"),

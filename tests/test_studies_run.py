@@ -29,8 +29,8 @@ def test_which_images_are_labelled_and_unlabelled():
     assert np.array_equal(others, np.arange(20, 1000))
     for wrong in (dict(unlabelled=10), dict(unlabelled=1001), dict(labels=25), dict(labels=25, label_seed=FIRST),
                   dict(labels=5, label_seed=FIRST), dict(labels=5000, label_seed=FIRST)):
-        with pytest.raises(InputError, match="must be|are needed"):
-            choose_rows(labels, 10, Run(**{"labels": 20, **wrong}))
+        with pytest.raises(InputError, match="must be|class a has"):
+            choose_rows(labels, 10, Run(**{"labels": 20, **wrong}), "abcdefghij")
 
 
 @pytest.mark.parametrize("arguments, complaint", [

@@ -202,7 +202,8 @@ def test_each_kind_of_image_has_its_ingredients(small_dataset):
     assert look(strokes, (5 * [*range(5)])[1:]) == ("strokes", set()) == look(strokes, 5 * [*range(6)])
     assert look(strokes, [0, 1]) == ("strokes", {"mutual-information"})
     assert look(colour) == ("photographs", photographs) and look(grey) == ("other", others)
-    assert look(colour, images="other") == ("other", others) == look(np.repeat(grey, 3, axis=-1))
+    assert look(colour, images="other") == ("other", others) == look(
+        np.append(np.repeat(grey, 3, axis=-1), colour[:len(grey) // 20], axis=0))  # few in colour
     assert look(grey, images="signs") == ("signs", photographs)
     assert look(grey, images="strokes") == ("strokes", set()) and look(strokes, images="other") == ("other", others)
     assert look(grey, without="teacher") == ("other", {*others, "teacher"})

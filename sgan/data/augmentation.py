@@ -153,9 +153,9 @@ def background(images):
 
 
 def look_like(images):
-    """What images, uint8 (N, H, W, C), seem to show: "strokes", "photographs" (in colour without a plain background) or
-    "other"."""
+    """What images, uint8 (N, H, W, C), seem to show: "strokes", "photographs" (without a plain background, more than a
+    tenth of them in colour) or "other"."""
     if background(images) is not None:
         return "strokes"
-    in_colour = images.shape[-1] == 3 and (images[..., 0] != images[..., 2]).any()
+    in_colour = images.shape[-1] == 3 and (images[..., 0] != images[..., 2]).any(axis=(1, 2)).mean() > 0.1
     return "photographs" if in_colour else "other"

@@ -47,8 +47,9 @@ def number_classes(place, names, classes):
     numbers = {NO_LABEL: -1, **{compared(name): number for number, name in enumerate(classes)}}
     labels = np.array([numbers.get(compared(name), -2) for name in names])
     if labels.min(initial=-1) == -2 or labels.max(initial=-1) == -1:
-        found = listed(sort_classes({*names} - {NO_LABEL})) or "none"
-        raise InputError(f"{place}: has the classes {found}, but those to train on are {listed(classes) or 'none'}")
+        found = listed(sort_classes({*names} - {NO_LABEL}))
+        raise InputError(f"{place}: has the classes {found}, but those to train on are {listed(classes)}" if found else
+                         f"{place}: no image has a label; each class needs some")
     return labels
 
 

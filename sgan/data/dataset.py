@@ -164,7 +164,7 @@ def load_real_samples(source="auto", image_size=None, channels=None):
         return synthetic_digits()
     path = expand(source)
     if not path.exists():
-        raise InputError(f"no such file: {path} (the data are auto, mnist, synthetic, a folder or an .npz file)")
+        raise InputError(f"no such file: {path} (--data is auto, mnist, synthetic, a folder or an .npz file)")
     read = read_folder(path, image_size, channels) if path.is_dir() else read_npz(path)
     data = Dataset(str(path.absolute()), **read)
     notes, names = [*data.notes, *count_copies(*data[1:5])], data.class_names

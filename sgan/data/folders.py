@@ -3,8 +3,9 @@
     FOLDER/cat/...  FOLDER/dog/...  FOLDER/unlabelled/...                 or, with a test set,
     FOLDER/train/cat/...  FOLDER/train/dog/...  FOLDER/train/unlabelled/...  FOLDER/test/cat/...  FOLDER/test/dog/...
 
-As in keras.utils.image_dataset_from_directory, except that `unlabelled` (or `unlabeled`) is no class, and that what is
-left out is said, except hidden files.
+As in keras.utils.image_dataset_from_directory, except that `unlabelled` (or `unlabeled`) is no class, that classes are
+sorted by value if all are numbers, that they have no sub-folders, and that what is left out is said, except hidden
+files.
 """
 
 import functools
@@ -108,8 +109,9 @@ def list_files(folder, train):
             raise InputError(f"{sub_folder}: may be a class or hold pictures without a label; rename it, to "
                              "'unlabelled' if it does")
         deeper, files = visible(sub_folder)
-        if deeper or not files:
-            raise InputError(f"{deeper[0]}: a folder inside a class" if deeper else f"{sub_folder}: has no pictures")
+        if deeper or not files and name != NO_LABEL:
+            raise InputError(f"{deeper[0]}: a folder inside a class; move its pictures up, or it away" if deeper else
+                             f"{sub_folder}: has no pictures; put some there, or remove it")
         files_of[name] = files_of.get(name, []) + files
     return [(file, name) for name in [*sort_classes({*files_of} - {NO_LABEL}), NO_LABEL] for file in files_of[name]]
 
@@ -140,7 +142,8 @@ def read_images(path, files, size, channels):
     images = np.stack([scale_to(picture, (height, width, n_channels)) for picture in pictures])
     if channels is None and (images == images[..., :1]).all():
         images = np.ascontiguousarray(images[..., :1])
-    notes = [f"pictures are read as {height}x{width} pixels, {'grey' if images.shape[3] == 1 else 'RGB'}"]
+    notes = [f"pictures are read as {height}x{width} pixels, {'grey' if images.shape[3] == 1 else 'RGB'}"
+             + (f", dark: the largest value is {images.max()} of 255" if images.max() < 64 else "")]
     if len(rows) < len(files):
         notes.append(f"{len(files) - len(rows)} of {len(files)} files could not be read")
     return images, np.array(rows), notes

@@ -56,8 +56,8 @@ def read_arrays(path):
             others = sorted(set(file) - set(KEYS))
             arrays = {key: np.asarray(file[key]) for key in KEYS if key in file}
     except Exception as error:  # zipfile, zlib and NumPy raise a dozen kinds
-        raise InputError(f"{path}: is not a readable .npz file of plain arrays ({first_line(error)}); unpack an "
-                         "archive of pictures") from None
+        raise InputError(f"{path}: is not a readable .npz file of plain arrays ({first_line(error)}); "
+                         "save arrays with np.savez, unpack an archive of pictures") from None
     needed = KEYS[:4] if "x_test" in arrays or "y_test" in arrays else KEYS[:2]
     for key in needed:
         if key not in arrays:
@@ -73,10 +73,10 @@ def as_pixels(path, key, images, notes):
     if images.ndim != 4 or not images.size or min(images.shape[1:3]) < max(MIN_SIZE, images.shape[3] + 1):
         raise InputError(f"{path}: {key} has the shape {shape}, not (N, height, width) or (N, height, width, channels) "
                          f"with at least {MIN_SIZE} pixels each way; channels come last: np.moveaxis({key}, 1, -1)")
-    low, high = (images.min(), images.max()) if dtype.kind in "iuf" else (0, 0)
+    low, high = (float(images.min()), float(images.max())) if dtype.kind in "biuf" else (np.nan, np.nan)
     if dtype.kind == "f" and 0 <= low < high <= 1:
         scale = 255
-    elif 0 <= low < high <= 255 and high > (1 if dtype == np.uint8 else 127) and dtype != np.uint16:
+    elif 0 <= low < high <= 255 and high > (1 if dtype == np.uint8 else 127) and dtype.str[1:] != "u2":
         scale = 1
     else:
         raise InputError(f"{path}: {key} is {dtype} with values from {low:.5g} to {high:.5g}: save pixels as uint8 "

@@ -47,7 +47,7 @@ def describe_strokes(images):
         return None
     extents = [longer_side(mask) for mask in (strokes >= 0.25 * strongest)[..., 0]]
     return {"ground": round(float(grounds.mean())), "extent": float(np.median(extents) / max(images.shape[1:])),
-            "ink": round(float(grounds.mean() + (contrast if light > 0.5 else -contrast)))}
+            "ink": round(float(np.clip(grounds.mean() + (contrast if light > 0.5 else -contrast), 0, 255)))}
 
 
 def check_about(about, image_shape, n_classes):

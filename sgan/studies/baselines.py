@@ -81,7 +81,8 @@ def main(argv=None):
 
     accuracies, same = {}, (Path(dataset.name).stem, dataset.fingerprint(), args.labels)
     for split in range(args.first_split, args.first_split + args.splits):
-        labelled = select_supervised_samples(dataset.train_labels, args.labels, dataset.n_classes, split)
+        labelled = select_supervised_samples(dataset.train_labels, args.labels, dataset.n_classes, split,
+                                             dataset.class_names)
         labels = dataset.train_labels[labelled]
         for method, predicted in predictions(features, labelled, labels, test_features, split).items():
             both = (predicted == test_labels).mean(), balanced_accuracy(predicted, test_labels)

@@ -146,10 +146,10 @@ def recipe(run):
 # The images
 
 
-def choose_rows(labels, n_classes, run):
+def choose_rows(labels, n_classes, run, class_names=None):
     """Which training images are labelled and which unlabelled: two arrays of row numbers."""
     first = run.label_seed == FIRST
-    labelled = select_supervised_samples(labels, run.labels, n_classes, 0 if first else run.label_seed)
+    labelled = select_supervised_samples(labels, run.labels, n_classes, 0 if first else run.label_seed, class_names)
     if first:
         labelled = np.sort(np.concatenate([np.flatnonzero(labels == k)[:run.labels // n_classes]
                                            for k in range(n_classes)]))
@@ -230,7 +230,7 @@ def make_run(run, dataset):
 
     Raises InputError for settings that the data do not allow.
     """
-    labelled, unlabelled = choose_rows(dataset.train_labels, dataset.n_classes, run)
+    labelled, unlabelled = choose_rows(dataset.train_labels, dataset.n_classes, run, dataset.class_names)
     evaluate, began, training = Evaluate(run, dataset), time.perf_counter(), None
     result = {**run.result(dataset.fingerprint(), error=None), "final": None, "history": evaluate.history,
               "seconds_per_step": None, "seconds": None, "weights": None, "ingredients": None,
