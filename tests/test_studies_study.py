@@ -46,7 +46,7 @@ def test_feature_matching_is_compared_with_each_other_loss_and_measured_in_full_
         (10, 100, "sgan", "stacked", 30000), (10, 20, "sgan", "stacked", 30000),
         (10, 100, "supervised-only", "stacked", 30000), (10, 100, "sgan", "no-generator", 30000),
         (10, 100, "sgan", "adversarial", 30000),
-        (11, 100, "sgan", "stacked", 600 * FeatureMatchingSettings.epochs)]
+        (15, 100, "sgan", "stacked", 600 * FeatureMatchingSettings.epochs)]
 
 
 # --------------------------------------------------------------------------------------------------------------
