@@ -122,6 +122,7 @@ class FeatureMatchingSGAN(Training):
         image_shape = unlabelled_images.shape[1:]
         self.labelled, self.unlabelled = [on_device(values) for values in labelled], [on_device(unlabelled_images)]
         self.discriminator, self.averages = (define_discriminator(image_shape, n_classes) for _ in range(2))
+        self.discriminators = (self.discriminator,)
         seen = self.labelled[:1] if settings.loss == "supervised-only" else self.unlabelled
         initialise_from_data(self.discriminator, *generate_real_samples(seen, 500, self.seed_generator))
         self.averages.set_weights(self.discriminator.get_weights())
@@ -138,11 +139,6 @@ class FeatureMatchingSGAN(Training):
                            for i in range(2)]
         for optimizer, model in zip(self.optimizers, (self.discriminator, self.generator)):
             optimizer.build(model.trainable_weights)
-
-    @property
-    def discriminators(self):
-        """The model through which the discriminator is trained."""
-        return (self.discriminator,)
 
     @property
     def c_model(self):
@@ -238,7 +234,8 @@ def main(argv=None):
     """Train the feature-matching SGAN as the command line says."""
     with open_run(FeatureMatchingSettings, parse_options(FeatureMatchingSettings, argv)) as run:
         settings = run.settings
-        dataset, labelled = run.keep_labels(*load_images(settings))
+        dataset, rows = load_images(settings)
+        dataset, labelled = run.keep_labels(dataset, rows)
         keras.utils.set_random_seed(settings.seed)
         steps = steps_per_epoch(settings, dataset.train_images)
         train(FeatureMatchingSGAN(settings, labelled, dataset.train_images, dataset.n_classes, steps), dataset, run)

@@ -112,7 +112,7 @@ class TunedSettings(RunSettings):
     beta_1: float = option(0.9, "beta_1 of the discriminator's Adam; the generator's is 0.5", min=0, below=1)
     confidence: float = option(0.95, "the teacher's predictions of at least this probability are pseudo-labels",
                                min=0, below=1)
-    adversarial_weight: float = option(0.15, "weight of the losses of d_model, that of the labels has 1; for other "
+    adversarial_weight: float = option(0.15, "weight of the losses of D(x), that of the labels has 1; for other "
                                             "images a third of it at first, falling linearly to 0", min=0)
     mutual_information_weight: float = option(2.0, "weight of the mutual information, after the warm-up; few "
                                                    "classes do without it", min=0)
@@ -250,6 +250,7 @@ class TunedSGAN(Training):
         _, classifier = define_discriminator(image_shape, n_classes, backbone)
         logits = classifier.get_layer("class_logits").output  # both heads are in the losses
         self.discriminator = keras.Model(classifier.input, logits, name="discriminator")
+        self.discriminators = (self.discriminator,)
         self.c_model = keras.models.clone_model(classifier)  # the teacher
         self.c_model.set_weights(classifier.get_weights())
         self.c_model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])  # for evaluate() only
@@ -266,11 +267,6 @@ class TunedSGAN(Training):
     @property
     def optimizers(self):
         return [self.d_optimizer, self.g_optimizer]
-
-    @property
-    def discriminators(self):
-        """The model through which the discriminator is trained."""
-        return (self.discriminator,)
 
     def augmented(self, images, progress):
         """Images (n, H, W, C) warped and cluttered, as far as these are ingredients; `progress`, 0 to 1, reduces the
@@ -357,15 +353,15 @@ def main(argv=None):
     """Train the tuned SGAN as the command line says."""
     with open_run(TunedSettings, parse_options(TunedSettings, argv)) as run:
         settings = run.settings
-        dataset, labelled = run.keep_labels(*load_images(settings))
+        dataset, rows = load_images(settings)
+        dataset, labelled = run.keep_labels(dataset, rows)
         keras.utils.set_random_seed(settings.seed)
         steps = settings.epochs * settings.steps_per_epoch
         training = TunedSGAN(settings, labelled, dataset.train_images, dataset.n_classes, steps)
         left_out = [name for name in INGREDIENTS if name not in training.ingredients]
         hint = "; --images signs if a mirror image may be of another class" if training.kind == "photographs" else ""
         print(f"Images: taken for {training.kind} (--images {settings.images}{hint})\n"
-              f"Left out for these images and labels, or by --without {settings.without}: "
-              f"{', '.join(left_out) or 'nothing'}")
+              f"Left out for these images and labels, or by --without: {', '.join(left_out) or 'nothing'}")
         if "unlabelled-images" not in USED_FOR[training.kind]:
             print("The unlabelled images are not used for this kind of image: no gain could be shown")
         if "mutual-information" in training.ingredients:

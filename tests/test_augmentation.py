@@ -108,6 +108,7 @@ def test_strokes_on_a_background_are_told_from_other_images(digits, small_datase
     random = np.random.default_rng(0)
     gradients = np.linspace(0, 255, 28).astype("uint8") + np.zeros((50, 28, 1), "uint8")
     for images, brightness in ((digits.train_images, 0), (255 - digits.train_images, 255),
+                               (np.minimum(255 - digits.train_images, np.uint8([250, 230, 120])), 200),  # yellow paper
                                (small_dataset.train_images, 0), (np.full((3, 8, 8, 3), 7, "uint8"), 7)):
         assert background(images) == pytest.approx(brightness, abs=12)
     for images in random.integers(0, 256, (50, 28, 28, 3)).astype("uint8"), gradients[..., None]:

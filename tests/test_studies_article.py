@@ -7,7 +7,7 @@ import tensorflow as tf
 from helpers import batches
 
 from discriminator_variants import count_weights
-from sgan.studies.article import ArticleSettings, ArticleSGAN, article_discriminator, article_generator
+from sgan.studies.article import ArticleSettings, ArticleSGAN, article_generator
 from sgan_mnist import SGAN, Settings
 
 SHAPE = (8, 8, 1)
@@ -24,7 +24,7 @@ def make(sgan_class=ArticleSGAN, settings=None, dropout=True):
 
 
 def test_numbers_of_weights():
-    assert count_weights(*article_discriminator()) == 113_930
+    assert count_weights(*ArticleSGAN.define_discriminator()) == 113_930
     assert article_generator(100).count_params() == 1_637_121
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from sgan_mnist import GAN, Settings, define_discriminator, define_generator
 
 
-def compiled_models(latent_dim=100, image_shape=(28, 28, 1), n_classes=10):
+def compiled_models():
     """Returns (g_model, d_model, c_model, gan_model), the last three compiled as in the tutorial."""
-    d_model, c_model = define_discriminator(image_shape, n_classes)
-    g_model = define_generator(latent_dim, image_shape)
+    d_model, c_model = define_discriminator()
+    g_model = define_generator(Settings.latent_dim)
     gan_model = GAN(g_model, d_model)
 
     def adam():
@@ -26,7 +26,7 @@ def compiled_models(latent_dim=100, image_shape=(28, 28, 1), n_classes=10):
     return g_model, d_model, c_model, gan_model
 
 
-def random_batches(half=50):
+def random_batches(half=Settings.batch_size // 2):
     """The other arguments of `plain_step`: images (n, 28, 28, 1) in [-1, 1], labels and latent points, n = `half`."""
     random = np.random.default_rng(0)
     labelled, unlabelled = random.uniform(-1, 1, (2, half, 28, 28, 1)).astype("float32")

@@ -142,11 +142,11 @@ def background(images):
     """The brightness, 0..255, of the plain background on which images, uint8 (N, H, W, C), show strokes; None where
     they show something else.
 
-    A background is plain if, on average, more than half of an image's values lie within 12 grey levels of its most
-    frequent value (MNIST: 82 %, USPS: 62 %, chest X-rays: 32 %, CIFAR-10: 29 %).
+    A background is plain if, on average, more than half of a channel's values lie within 12 levels of its most frequent
+    value (MNIST: 82 %, USPS: 63 %, chest X-rays: 32 %, CIFAR-10: 29 %).
     """
-    images = images[::math.ceil(len(images) / 1000)].reshape(-1, math.prod(images.shape[1:]))
-    counts = np.stack([np.bincount(image, minlength=256) for image in images])
+    channels = np.moveaxis(images[::math.ceil(len(images) / 1000)], -1, 1).reshape(-1, math.prod(images.shape[1:3]))
+    counts = np.stack([np.bincount(channel, minlength=256) for channel in channels])
     most_frequent = counts.argmax(axis=1)
     near = abs(np.arange(256) - most_frequent[:, None]) <= 12
     return most_frequent.mean() if counts[near].sum() > counts.sum() / 2 else None

@@ -42,7 +42,7 @@ def alike(names, key):
 def number_classes(place, names, classes):
     """Names as the numbers of their classes, int64 (N,), and NO_LABEL as -1; `place` is where they were found.
 
-    Raises InputError for one that is no class, and if none is.
+    Raises InputError for a name that is no class, and if no image has a label.
     """
     numbers = {NO_LABEL: -1, **{compared(name): number for number, name in enumerate(classes)}}
     labels = np.array([numbers.get(compared(name), -2) for name in names])

@@ -38,7 +38,8 @@ def to_8_bits(picture, deep):
     """A Pillow picture with 8 bits a channel; `deep`: its file has 16. Raises ValueError for other scales.
 
     Cameras, scanners and medical devices store 8, 10, 12 or 14 bits in 16, masks a single one: white is the largest
-    value of as many bits as a grey picture uses. Pillow would cut greys off at 255; colours it divides by 256.
+    value of as many bits as a grey picture uses, which for a dark one may be fewer than for others of its set. Pillow
+    would cut greys off at 255; colours it divides by 256.
     """
     if deep and picture.mode in ("RGB", "RGBA") and max(high for _, high in picture.getextrema()[:3]) < 16:
         raise ValueError("its colours have 16 bits and use only 12 of them")

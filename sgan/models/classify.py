@@ -36,7 +36,7 @@ def find_pictures(paths):
 
 
 def files_in(folder, seen):
-    """All files in a folder, unless links lead to it again: `seen` are the folders that were read, and becomes more."""
+    """All files in a folder; none if it is in `seen`, a set that it then joins: links may lead back to it."""
     if folder.resolve() in seen:
         return []
     seen.add(folder.resolve())

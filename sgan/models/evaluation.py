@@ -25,7 +25,7 @@ def predict_classes(c_model, images, rows, batch_size=500):
     batch_size = batch_size_for(batch_size, images.shape[1:])
     batches = (images[rows[i:i + batch_size]] for i in range(0, len(rows), batch_size))
     predicted = [c_model.predict_on_batch(scale_images(batch)).argmax(axis=-1) for batch in batches]
-    return np.concatenate([np.empty(0, int), *predicted])  # of none
+    return np.concatenate([np.empty(0, int), *predicted])  # there may be none
 
 
 def accuracy(c_model, images, labels):

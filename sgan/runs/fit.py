@@ -14,14 +14,13 @@ from sgan.runs.command import interrupted
 class Training(keras.Model):
     """A training whose steps draw their own batches; see `fit`.
 
-    A subclass has `train_step`, which returns `self.record(metrics)`; `optimizers`, a list; the models `c_model` and
-    `g_model`; and `discriminators`, those through which the discriminator is trained. `has_generator` is False if its
-    `g_model` is not trained.
+    A subclass has `train_step`, which returns `self.record(metrics)`; `optimizers`, a list; `discriminators`, the
+    models through which the discriminator is trained; and `c_model` and, unless `has_generator` is False, `g_model`.
 
     Args:
         name: of the Keras model.
         metric_names: of the numbers that a step returns.
-        seed: for everything that the steps draw.
+        seed: of what the steps draw themselves; initial weights, and noise of layers, come from Keras' global one.
     """
 
     has_generator = True

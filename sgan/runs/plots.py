@@ -18,7 +18,7 @@ def save_figure(figure, path, dpi=110):
 
 
 def save_image_grid(images, path, rows=10, ink=True):
-    """Draw n images, (n, H, W, C) in [-1, 1], in rows: RGB, or the first channel; then, if `ink`, dark on white."""
+    """Draw n images, (n, H, W, C) in [-1, 1], in equal rows: RGB, or the first channel, inverted if `ink`."""
     rows = np.concatenate(np.split(np.asarray(images), rows), axis=1)  # as many images high: (n / rows, rows * H, W, C)
     pixels = np.uint8(np.round((np.concatenate(list(rows), axis=1) + 1) * 127.5))
     if pixels.shape[-1] != 3:

@@ -7,6 +7,7 @@ github.com/KunalVaidya99/Semi-Supervised-GAN.
 import contextlib
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import sgan  # noqa: F401  before Keras: it chooses the backend and TensorFlow's CPU kernels
 
@@ -26,7 +27,7 @@ class ArticleSettings(Settings):
 
 
 def article_backbone(images):
-    """Images (n, H, W, C) in [-1, 1] to features (n, H/8 * W/8 * 128): fewer filters, and BatchNormalization."""
+    """Images (n, H, W, C) in [-1, 1] to features (n, ⌈H/8⌉ · ⌈W/8⌉ · 128): fewer filters, and BatchNormalization."""
     x = images
     for i, filters in enumerate((32, 64, 128), start=1):
         x = layers.Conv2D(filters, 3, strides=2, padding="same", name=f"conv_{i}")(x)
@@ -35,11 +36,6 @@ def article_backbone(images):
         x = layers.LeakyReLU(negative_slope=0.01, name=f"leaky_{i}")(x)
     x = layers.Flatten(name="flatten")(x)
     return layers.Dropout(0.5, name="dropout")(x)
-
-
-def article_discriminator(in_shape=(28, 28, 1), n_classes=10):
-    """(d_model, c_model) as `define_discriminator` returns them, over the article's layers."""
-    return define_discriminator(in_shape, n_classes, article_backbone)
 
 
 def article_generator(latent_dim, out_shape=(28, 28, 1)):
@@ -61,7 +57,7 @@ class ArticleSGAN(SGAN):
     """The article's networks in training. Every update uses batch statistics; the moving statistics of the
     discriminator follow the real images only (the article's followed the labelled ones only)."""
 
-    define_discriminator = staticmethod(article_discriminator)
+    define_discriminator = staticmethod(partial(define_discriminator, backbone=article_backbone))
     define_generator = staticmethod(article_generator)
 
     def __init__(self, settings, labelled, unlabelled_images, n_classes):

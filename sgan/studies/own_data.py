@@ -128,7 +128,7 @@ def verdict(right):
     only_first, only_second, p = mcnemar(first_right, second_right)
     counts = f"right only {first}: {only_first}, only {second}: {only_second}; exact McNemar test, p = {p:.2g}"
     if p >= SIGNIFICANCE_LEVEL:
-        return f"Too few images to tell which is better ({counts})."
+        return f"No difference could be shown ({counts})."
     return f"The classifier is better {first if only_first > only_second else second} ({counts})."
 
 

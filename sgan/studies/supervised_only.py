@@ -17,21 +17,15 @@ class SupervisedOnly(Training):
         n_classes: K.
     """
 
+    has_generator = False
+
     def __init__(self, sgan_class, settings, labelled, n_classes):
         super().__init__("supervised_only", ("c_loss", "c_accuracy"), settings.seed)
         _, self.c_model = sgan_class.define_discriminator(labelled[0].shape[1:], n_classes)
         compile_with_adam(self.c_model, "sparse_categorical_crossentropy", settings)
+        self.discriminators, self.optimizers = (self.c_model,), [self.c_model.optimizer]
         self.labelled = [on_device(values) for values in labelled]
         self.batch_size = settings.batch_size // 2
-
-    @property
-    def optimizers(self):
-        return [self.c_model.optimizer]
-
-    @property
-    def discriminators(self):
-        """The model that is trained."""
-        return (self.c_model,)
 
     def train_step(self, data):
         """One update; `data`, the step's number, is not needed."""
