@@ -18,8 +18,7 @@ def find_originals(*sets):
 def count_copies(train_images, train_labels, test_images, test_labels):
     """Lines that say how many identical images there are, within the sets, between them and between classes.
 
-    That labelled images serve as unlabelled ones, too, makes them no copies. Without a test set these two
-    are None.
+    That labelled images serve as unlabelled ones, too, makes them no copies. Without a test set both are None.
     """
     sets = (train_images,) if test_images is None else (train_images, test_images)
     labels = train_labels if test_images is None else np.append(train_labels, test_labels)
