@@ -10,8 +10,8 @@ The discriminator of a GAN is also the classifier. Its last dense layer gives K 
 (Salimans et al. 2016, arXiv 1606.03498, section 5; Odena 2016, arXiv 1606.01583.) A generator learns to make images
 that d_model takes for real ones. In the end only c_model is needed.
 
-Measured (100 labels, five label splits): 92.5 ± 1.6 % test accuracy after 20 epochs, which take an estimated 1.6 h on
-two AVX2 cores; one run took 2.4 (TensorFlow 2.21.0, Keras 3.15.1). All runs: results/README.md.
+Measured (100 labels, five label splits): 92.5 ± 1.6 % test accuracy after 20 epochs, which take an estimated 1.6 to
+2.7 h on two AVX2 cores (TensorFlow 2.21.0, Keras 3.15.1). All runs: results/README.md.
 """
 
 import math
