@@ -184,7 +184,8 @@ def main(argv=None):
     warnings.filterwarnings("ignore", "The structure of `inputs`")  # said of files of Keras 2
     files = find_pictures(args.predict) if args.predict else []
     picture = args.csv and args.csv.with_suffix(".png")
-    if picture and picture.exists() and (not args.csv.exists() or any(picture.samefile(file) for file in files)):
+    if picture and picture.exists() and (not args.csv.exists()
+                                         or os.path.realpath(picture) in map(os.path.realpath, files)):
         raise InputError(f"--csv {args.csv}: would also replace {picture}; give another name")
     if args.csv and any(path.is_dir() and path.resolve() in args.csv.resolve().parents for path in args.predict):
         raise InputError(f"--csv {args.csv}: lies in a folder of pictures, where the .png beside it would become one; "

@@ -39,7 +39,7 @@ def test_runs_are_made_side_by_side_and_the_end_of_each_is_said(tmp_path, progra
     assert [line.split("  ")[0] for line in lines] == [f"{number} of 4" for number in range(1, 5)]
     assert sorted(line.split("  ")[1] for line in lines) == [f"{run.name}: {said}" for run, said in zip(RUNS, (
         "waited", "done", "FAILED, status 1: diverged", "FAILED, status -9: nothing printed"))]
-    assert (tmp_path / "new" / "logs" / f"{RUNS[1].name}.log").read_text() == "step\ndone\n"
+    assert (tmp_path / "new" / "logs" / f"{RUNS[1].name}-mnist.log").read_text() == "step\ndone\n"
 
 
 def test_a_run_that_is_impossible_stops_the_others(tmp_path, programs):

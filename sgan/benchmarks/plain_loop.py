@@ -26,9 +26,9 @@ def compiled_models():
     return g_model, d_model, c_model, gan_model
 
 
-def random_batches(half=Settings.batch_size // 2):
-    """The other arguments of `plain_step`: images (n, 28, 28, 1) in [-1, 1], labels and latent points, n = `half`."""
-    random = np.random.default_rng(0)
+def random_batches():
+    """The other arguments of `plain_step`: images (n, 28, 28, 1) in [-1, 1], labels, latent points; n: half a batch."""
+    random, half = np.random.default_rng(0), Settings.batch_size // 2
     labelled, unlabelled = random.uniform(-1, 1, (2, half, 28, 28, 1)).astype("float32")
     points = random.normal(size=(3 * half, 100)).astype("float32")
     return labelled, random.integers(0, 10, half), unlabelled, points[:half], points[half:]

@@ -18,13 +18,13 @@ FONTS = ("DejaVuSans DejaVuSans-Bold DejaVuSans-Oblique DejaVuSans-BoldOblique D
 
 
 @functools.cache
-def draw_glyphs(height=40):
+def draw_glyphs():
     """Every digit in every font and stroke: glyphs[digit] is a list of PIL pictures with the digit centred.
 
-    They are drawn at twice the final size, `height` pixels tall (20 in the end, as MNIST's digits are).
+    They are drawn at twice the final size, 40 pixels tall (20 in the end, as MNIST's digits are).
     """
     folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
-    glyphs = [[] for _ in range(10)]
+    glyphs, height = [[] for _ in range(10)], 40
     for name in FONTS:
         font = ImageFont.truetype(folder / f"{name}.ttf", 100, layout_engine=ImageFont.Layout.BASIC)
         font = font.font_variant(size=round(100 * height / font.getmask("8").size[1]))

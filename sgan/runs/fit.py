@@ -122,8 +122,7 @@ class WatchLosses(keras.callbacks.Callback):
 class TimeLeft(keras.callbacks.Callback):
     """Say how long the run will take: once from the first epoch's steps, then after each epoch."""
 
-    def on_train_begin(self, logs=None):
-        self.compiled = self.said = None
+    compiled = said = None
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epochs_left, self.began = self.params["epochs"] - epoch, time.perf_counter()

@@ -28,7 +28,7 @@ def environment(jobs):
 
 
 def make_side_by_side(runs, results, jobs):
-    """Make runs, so many at a time, each in a process of its own that prints to RESULTS/new/logs/NAME.log.
+    """Make runs, so many at a time, each in a process of its own that prints to RESULTS/new/logs/NAME-DATA.log.
 
     Raises InputError if a run is impossible, and KeyboardInterrupt at Ctrl-C; no process is left then.
     """
@@ -36,21 +36,22 @@ def make_side_by_side(runs, results, jobs):
     processes, stopped = [], threading.Event()
 
     def make(run):
-        with open(logs / f"{run.name}.log", "w") as log:
+        path = logs / f"{run.name}-{Path(run.data).stem}.log"
+        with open(path, "w") as log:
             process = subprocess.Popen([sys.executable, *command(run, results)[1:]], env=variables,
                                        stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         processes.append(process)
         if stopped.is_set():
             process.terminate()
-        return run, process.wait()
+        return run, path, process.wait()
 
     logs.mkdir(parents=True, exist_ok=True)
     pool = ThreadPoolExecutor(jobs)
     try:
         futures = [pool.submit(make, run) for run in runs]
         for number, future in enumerate(as_completed(futures), start=1):
-            run, status = future.result()
-            printed = (logs / f"{run.name}.log").read_text(errors="replace").strip().splitlines() or ["nothing printed"]
+            run, path, status = future.result()
+            printed = path.read_text(errors="replace").strip().splitlines() or ["nothing printed"]
             if status == 2:
                 raise InputError(f"{run.name}: {printed[-1]}")
             failed = f"FAILED, status {status}: " if status else ""

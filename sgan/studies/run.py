@@ -3,8 +3,8 @@
     python -m sgan.studies.run --preset article --method sgan --labels 100 --label-seed 0 --seed 0 --data mnist
 
 Trains an SGAN, or its classifier on the labelled images only, for a number of steps that is fixed beforehand, and
-writes RESULTS/new/NAME.json (results.py says what is in it), the error of a training that failed included. A run that
-is in RESULTS already is not made again. The accuracy to report is the last step's.
+writes RESULTS/new/NAME-ID.json (results.py says what is in it), the error of a training that failed included. A run
+that is in RESULTS already is not made again. The accuracy to report is the last step's.
 """
 
 import time

@@ -10,10 +10,10 @@
     python -m sgan.studies other-data --data usps.npz           the tuned SGAN on images that it was not made for
     python -m sgan.studies feature-matching                     feature matching, and what its generator adds
 
-Each run is one command (--list prints them all) that writes one file, RESULTS/new/NAME.json, and what it prints to
-RESULTS/new/logs/NAME.log; runs share nothing else. Re-running a study makes only the runs that are missing or have
-failed; then RESULTS/STUDY.csv, .md and .png are written; of other data than MNIST, RESULTS/STUDY-DATA.csv and so on.
-The exit status is 1 if runs failed.
+Each run is one command (--list prints them all) that writes one file, RESULTS/new/NAME-ID.json, and what it prints to
+RESULTS/new/logs/NAME-DATA.log; runs share nothing else. Re-running a study makes only the runs that are missing or have
+failed; then RESULTS/STUDY.csv, .md and .png are written: STUDY-chosen.csv and so on with --labels, --splits,
+--first-split or --steps, and STUDY-DATA.csv of other data than MNIST. The exit status is 1 if runs failed.
 """
 
 import argparse
@@ -121,7 +121,7 @@ def feature_matching(labels=(100, 20), first_split=10, splits=5, steps=None):
             yield dict(labels=n, **common)
         for changes in {"method": "supervised-only"}, {"variant": "no-generator"}, {"variant": "adversarial"}:
             yield dict(labels=labels[0], **changes, **common)
-    for seeds in seeds_of(splits, first_split + 5):
+    for seeds in seeds_of(splits, first_split + max(5, splits)):
         yield dict(preset="feature-matching", labels=labels[0], steps=steps or 48000, **seeds)
 
 
@@ -174,25 +174,26 @@ def results_of(runs, fingerprint, folder):
     return [found.get(run.identity(fingerprint)) for run in runs]
 
 
-def write_tables(name, runs, results, folder, command_line):
+def write_tables(name, results, folder, command_line, chosen=False):
     """Write FOLDER/NAME.csv, .md and .png of a study, for other data than MNIST NAME-DATA, and print the table.
 
     Args:
         name: of the study.
-        runs: its runs, each a `Run`.
-        results: a list parallel to `runs`, as `results_of` returns it.
+        results: of its runs, as `results_of` returns them.
         folder: of results.
         command_line: that of the study, to stand below the table.
+        chosen: whether the runs are not the study's own, whose tables stay: then NAME-chosen.csv and so on.
     """
     study, done = STUDIES[name], [result for result in results if result]
     if not done:
         raise InputError(f"{folder}: no run of the study '{name}' is done yet")
     finished = [result for result in done if not result["error"]]
-    title = name if on_mnist(done) else f"{name}-{done[0]['data']['name'].removesuffix('.npz')}"
+    data = done[0]["data"]["name"].removesuffix(".npz")
+    title = f"{name}-{data}" if not on_mnist(done) else f"{name}-chosen" if chosen else name
     text = f"# {title}\n\n" + main_table(finished, study.compared_by)
     for heading, table in study.tables.items() if on_mnist(done) else ():
         text += f"\n## {heading}\n\n" + table(finished)
-    text += (f"\n`python -m sgan.studies {command_line}`: {len(done)} of {len(runs)} runs, "
+    text += (f"\n`python -m sgan.studies {command_line}`: {len(done)} of {len(results)} runs, "
              f"{len(done) - len(finished)} failed; see results/README.md\n")
     text += "".join(f"- failed: {result['name']}: {result['error']}\n" for result in done if result["error"])
     path = Path(folder) / title
@@ -238,6 +239,6 @@ def main(argv=None):
               f"{folder / 'new' / 'logs'}. Ctrl-C stops them, and the same command goes on.", flush=True)
         make_side_by_side(missing, folder, jobs)
         results = results_of(runs, fingerprint, folder)
-    write_tables(name, runs, results, folder, shlex.join(sys.argv[1:] if argv is None else argv))
+    write_tables(name, results, folder, shlex.join(sys.argv[1:] if argv is None else argv), chosen=bool(args))
     if not only_table and any(result is None or result["error"] for result in results):
         sys.exit(1)

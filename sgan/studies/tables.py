@@ -19,7 +19,7 @@ MEASURES = {"test_accuracy": "test accuracy, %", "balanced_test_accuracy": "bala
 PAIRED = "preset", "method", "variant", "labels", "unlabelled", "without", "label_seed", "seed"
 COMPARED = {  # with what: the run of the same study that differs in these settings only
     "supervised only": {"method": "supervised-only", "variant": "stacked", "unlabelled": None},
-    "stacked": {"variant": "stacked"},
+    "default variant": {"variant": "stacked"},
     "all unlabelled images": {"unlabelled": None},
     "complete": {"without": "nothing"},
 }
