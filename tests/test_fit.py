@@ -97,6 +97,14 @@ def test_a_loss_that_is_not_finite_ends_the_training(value):
         watch.on_epoch_end(1, {**LOSSES, "g_loss": value})
 
 
+def test_a_generator_that_deceives_nobody_is_named(capsys):
+    for loss in 0.02, 0.009:
+        started(WatchLosses()).on_epoch_end(2, {**LOSSES, "d_loss_fake": loss})
+    assert capsys.readouterr().err == (
+        "epoch 3: the discriminator recognises every generated image (d_loss_fake 0.009), so the generator has failed; "
+        "unless the next epochs change that, try another --seed\n")
+
+
 def test_ctrl_c_that_keras_swallows_ends_the_training_all_the_same():
     class Interrupted(float):
         def __float__(self):

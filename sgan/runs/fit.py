@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from sgan.runs.command import interrupted
+from sgan.runs.command import interrupted, warn
 
 
 class Training(keras.Model):
@@ -96,7 +96,8 @@ def steps_per_call(steps, every=None):
 
 
 class WatchLosses(keras.callbacks.Callback):
-    """Stop at Ctrl-C and at the first loss that is not a finite number; add an epoch's "seconds" to its logs."""
+    """Stop at Ctrl-C and at the first loss that is not a finite number; name a generator that deceives nobody; add an
+    epoch's "seconds" to its logs."""
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch, self.began = epoch, time.perf_counter()
@@ -106,6 +107,10 @@ class WatchLosses(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.check(logs, self.params["steps"])  # the means: of steps, too, that were part of one call
+        if logs.get("d_loss_fake", 1) < 0.01:
+            warn(f"epoch {epoch + 1}: the discriminator recognises every generated image (d_loss_fake "
+                 f"{logs['d_loss_fake']:.1g}), so the generator has failed; unless the next epochs change that, try "
+                 "another --seed")
         logs["seconds"] = round(time.perf_counter() - self.began, 2)
 
     def check(self, losses, step):
