@@ -38,8 +38,8 @@ added, in the order of the step, with the names by which `--without` leaves it o
 All of it is for images that show bright strokes on a dark background; for dark strokes 3, which draws bright ones, is
 left out. Photographs have 1 and 2 only: with 4 and 5 no gain could be shown (smaller networks). They are warped less,
 mirrored (signs are not), and changed in light and colour; their network is larger and has batch normalisation. Other
-images have 1 and 6, and the weight of the adversarial losses is a third of the
-usual at first and falls linearly to zero.
+images have 1 and 6, and the weight of the adversarial losses is a third of the usual at first and falls linearly to
+zero.
 
 Measured (results/README.md, five label splits each): 0.77 ± 0.09 % test error with 100 labels, 0.78 ± 0.06 % with 20,
 after 4,200 steps. Those with 100 labels took 226 to 284 s on two CPU cores (AVX512), evaluations left out.
