@@ -9,7 +9,7 @@ numbers are those of the authors' code for MNIST (github.com/openai/improved-gan
 those of the discriminator and the generator's last with normalised weights (Salimans and Kingma 2016, arXiv
 1602.07868); Gaussian noise before each layer of the discriminator; no augmentation. The losses of its first steps were
 compared with theirs. Measured with 100 labels: 1.09 ± 0.07 % test error on five label splits; with the authors'
-settings 0.93, 0.77 and 1.16 %, while a fourth generator collapsed. With 20 labels 30,000 steps failed
+settings 0.93, 0.77 and 1.16 %, while the generator of one run of four collapsed. With 20 labels 30,000 steps failed
 (results/README.md).
 
 Where it differs from that code:
